@@ -1,0 +1,71 @@
+/**
+ * The one error type that crosses folder borders.
+ *
+ * Low layers say what happened (`code`), whose fault it is (`origin`) and
+ * whether the request may be sent again (`retry`). Only `sidecar/proxy/respond.ts`
+ * turns that into a status code.
+ */
+export type ErrorCode =
+  | 'connect_refused'
+  | 'connect_timeout'
+  | 'connect_failed'
+  | 'connection_reset'
+  | 'connection_closed'
+  | 'stream_reset'
+  | 'stream_refused'
+  | 'malformed_message'
+  | 'not_implemented'
+  | 'version_not_supported'
+  | 'expectation_failed'
+  | 'uri_too_long'
+  | 'head_too_large'
+  | 'body_too_large'
+  | 'no_route'
+  | 'no_backend'
+  | 'no_cluster'
+  | 'no_healthy_endpoint'
+  | 'denied'
+  | 'overloaded'
+  | 'limit_exceeded'
+  | 'request_timeout'
+  | 'idle_timeout'
+  | 'deadline_exceeded'
+  | 'draining'
+  | 'identity_refused'
+  | 'tls_failed'
+  | 'not_found'
+  | 'conflict'
+  | 'compacted'
+  | 'unavailable'
+  | 'invalid'
+  | 'internal';
+
+export type Origin = 'downstream' | 'upstream' | 'local';
+
+/** `if_reused`: safe only because a pooled connection may have died unseen. */
+export type Retry = 'never' | 'if_reused' | 'always';
+
+export interface MeshErrorInit {
+  readonly origin: Origin;
+  readonly retry?: Retry;
+  readonly cause?: unknown;
+}
+
+export class MeshError extends Error {
+  override readonly name = 'MeshError';
+  readonly code: ErrorCode;
+  readonly origin: Origin;
+  readonly retry: Retry;
+
+  constructor(code: ErrorCode, message: string, init: MeshErrorInit) {
+    super(message, { cause: init.cause });
+    this.code = code;
+    this.origin = init.origin;
+    this.retry = init.retry ?? 'never';
+  }
+}
+
+/** The text of anything thrown, for log fields and messages. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

@@ -1,0 +1,55 @@
+/**
+ * What a sidecar must know before any configuration: which instance it stands beside and which addresses
+ * are its own. The node agent allocates them per instance; a static file names them.
+ */
+import type { ServiceRef } from './model.ts';
+
+export interface Bootstrap {
+  /** `NAMESPACE/WORKLOAD.INDEX@NODE`. */
+  readonly instance: string;
+  /** Where callers' links come in; every local address unless named. Absent where the workload serves nothing. */
+  readonly link: ListenAddress | undefined;
+  /** The application's way in by `Host`; always loopback. */
+  readonly outbound: ListenAddress;
+  readonly localPorts: readonly LocalPort[];
+  readonly apps: readonly AppPort[];
+  readonly admin: AdminAddress;
+  /** Where access log lines go; undefined is standard output. */
+  readonly accessLogFile: string | undefined;
+  /** Allows certificate lifetimes under a minute, for tests. */
+  readonly allowShortLifetimes: boolean;
+}
+
+export interface ListenAddress {
+  /** Literal addresses. */
+  readonly hosts: readonly string[];
+  readonly port: number;
+}
+
+/** The localhost port that stands for one service port the application calls. */
+export interface LocalPort {
+  readonly service: ServiceRef;
+  readonly port: number;
+  readonly localPort: number;
+}
+
+/** Where the application serves what the mesh calls `port`. */
+export interface AppPort {
+  readonly port: number;
+  readonly appHost: string;
+  readonly appPort: number;
+  /** Where callers without a link reach this port (plaintext where permissive, or TLS); undefined is nowhere. */
+  readonly plain: ListenAddress | undefined;
+}
+
+export type AdminAddress = { readonly socket: string } | { readonly port: number };
+
+/** Key, certificates and trust, as the agent hands them over; all PEM. */
+export interface IdentityBundle {
+  /** PKCS #8. */
+  readonly privateKey: string;
+  /** Leaf first, then intermediates. */
+  readonly certificateChain: string;
+  /** The roots of this trust domain. */
+  readonly trustBundle: string;
+}

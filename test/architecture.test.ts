@@ -1,0 +1,84 @@
+/** Which folder may import which; change it only together with docs/architecture.md. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { describe, it } from 'node:test';
+
+const sidecarBase = ['kit', 'mesh', 'sidecar/observe'];
+const allowed: Record<string, readonly string[]> = {
+  kit: [],
+  mesh: ['kit'],
+  proto: ['kit', 'mesh'],
+  certs: ['kit', 'mesh', 'proto'],
+  'certs/client': ['kit', 'mesh', 'proto'],
+  'sidecar/observe': ['kit', 'mesh'],
+  'sidecar/net': sidecarBase,
+  'sidecar/codec': [...sidecarBase, 'sidecar/net'],
+  'sidecar/cluster': [...sidecarBase, 'sidecar/codec', 'sidecar/net'],
+  'sidecar/filter': [...sidecarBase, 'sidecar/codec', 'sidecar/net'],
+  'sidecar/runtime': [
+    ...sidecarBase,
+    'proto',
+    'sidecar/filter',
+    'sidecar/cluster',
+    'sidecar/codec',
+    'sidecar/net',
+  ],
+  'sidecar/proxy': [
+    ...sidecarBase,
+    'sidecar/runtime',
+    'sidecar/filter',
+    'sidecar/cluster',
+    'sidecar/codec',
+    'sidecar/net',
+  ],
+  'sidecar/admin': [...sidecarBase, 'sidecar/runtime', 'sidecar/cluster'],
+  sidecar: [
+    ...sidecarBase,
+    'proto',
+    'sidecar/admin',
+    'sidecar/proxy',
+    'sidecar/runtime',
+    'sidecar/filter',
+    'sidecar/cluster',
+    'sidecar/codec',
+    'sidecar/net',
+  ],
+  'node-agent': ['kit', 'mesh', 'proto', 'certs/client'],
+  pilot: ['kit', 'mesh', 'proto', 'certs', 'certs/client'],
+  bin: ['kit', 'sidecar', 'node-agent', 'pilot'],
+};
+
+/** What stands outside the table may import anything: examples, test, bench, deploy. */
+const tops = ['bin', 'kit', 'mesh', 'proto', 'certs', 'sidecar', 'node-agent', 'pilot'];
+
+/** Static, side-effect and dynamic imports of our own files, in either kind of quotes. */
+const relativeImport = /(?:\bfrom|\bimport)\s*\(?\s*(['"])(\.[^'"]+)\1/g;
+
+/** The most specific row of the table that holds `path`. */
+function zoneOf(path: string): string | undefined {
+  return Object.keys(allowed)
+    .filter((zone) => path.startsWith(`${zone}/`))
+    .sort((a, b) => b.length - a.length)[0];
+}
+
+describe('imports point inward', () => {
+  for (const top of tops) {
+    if (!existsSync(top)) continue;
+    for (const file of readdirSync(top, { recursive: true, encoding: 'utf8' })) {
+      const path = join(top, file);
+      if (!path.endsWith('.ts')) continue;
+      it(path, () => {
+        const zone = zoneOf(path);
+        assert.ok(zone !== undefined, `${path} is in a folder without a row in the table`);
+        for (const [, , target] of readFileSync(path, 'utf8').matchAll(relativeImport)) {
+          const to = normalize(join(dirname(path), target ?? ''));
+          const toZone = zoneOf(to);
+          const fine: boolean =
+            toZone === zone || (toZone !== undefined && allowed[zone]?.includes(toZone) === true);
+          assert.ok(fine, `${zone} may not import ${to}`);
+        }
+      });
+    }
+  }
+});
