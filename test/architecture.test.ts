@@ -55,6 +55,31 @@ const tops = ['bin', 'kit', 'mesh', 'proto', 'certs', 'sidecar', 'node-agent', '
 /** Static, side-effect and dynamic imports of our own files, in either kind of quotes. */
 const relativeImport = /(?:\bfrom|\bimport)\s*\(?\s*(['"])(\.[^'"]+)\1/g;
 
+/**
+ * Names that only the places beside them may use: with time, randomness and the environment as parameters,
+ * tests neither wait nor flake, and one file per program tells all its settings.
+ */
+const reserved: readonly { readonly name: string; readonly use: RegExp; readonly home: RegExp }[] = [
+  {
+    name: 'the clock and timers',
+    use: /(?<![.\w])(?:setTimeout|setInterval)\(|\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b|['"](?:node:)?timers\b/,
+    home: /^kit\/clock\.ts$/,
+  },
+  { name: 'setImmediate', use: /(?<![.\w])setImmediate\(/, home: /^(?:kit|sidecar\/net)\// },
+  { name: 'Math.random', use: /\bMath\.random\b/, home: /^kit\/random\.ts$/ },
+  { name: 'process.env', use: /\bprocess\.env\b/, home: /^bin\/|\/main\.ts$/ },
+  { name: 'process.exit', use: /\bprocess\.exit\(/, home: /^bin\/|\/main\.ts$/ },
+];
+const comment = /\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm;
+const generated = /^proto\/gen\//;
+
+function sourcesOf(top: string): string[] {
+  if (!existsSync(top)) return [];
+  return readdirSync(top, { recursive: true, encoding: 'utf8' })
+    .map((file) => join(top, file))
+    .filter((path) => path.endsWith('.ts'));
+}
+
 /** The most specific row of the table that holds `path`. */
 function zoneOf(path: string): string | undefined {
   return Object.keys(allowed)
@@ -63,22 +88,29 @@ function zoneOf(path: string): string | undefined {
 }
 
 describe('imports point inward', () => {
-  for (const top of tops) {
-    if (!existsSync(top)) continue;
-    for (const file of readdirSync(top, { recursive: true, encoding: 'utf8' })) {
-      const path = join(top, file);
-      if (!path.endsWith('.ts')) continue;
-      it(path, () => {
-        const zone = zoneOf(path);
-        assert.ok(zone !== undefined, `${path} is in a folder without a row in the table`);
-        for (const [, , target] of readFileSync(path, 'utf8').matchAll(relativeImport)) {
-          const to = normalize(join(dirname(path), target ?? ''));
-          const toZone = zoneOf(to);
-          const fine: boolean =
-            toZone === zone || (toZone !== undefined && allowed[zone]?.includes(toZone) === true);
-          assert.ok(fine, `${zone} may not import ${to}`);
-        }
-      });
-    }
+  for (const path of tops.flatMap(sourcesOf)) {
+    it(path, () => {
+      const zone = zoneOf(path);
+      assert.ok(zone !== undefined, `${path} is in a folder without a row in the table`);
+      for (const [, , target] of readFileSync(path, 'utf8').matchAll(relativeImport)) {
+        const to = normalize(join(dirname(path), target ?? ''));
+        const toZone = zoneOf(to);
+        const fine: boolean =
+          toZone === zone || (toZone !== undefined && allowed[zone]?.includes(toZone) === true);
+        assert.ok(fine, `${zone} may not import ${to}`);
+      }
+    });
+  }
+});
+
+describe('reserved names stay where they belong', () => {
+  for (const { name, use, home } of reserved) {
+    it(name, () => {
+      const strangers = tops
+        .flatMap(sourcesOf)
+        .filter((path) => !home.test(path) && !generated.test(path))
+        .filter((path) => use.test(readFileSync(path, 'utf8').replace(comment, '')));
+      assert.deepEqual(strangers, [], `${name} is used outside ${home}`);
+    });
   }
 });

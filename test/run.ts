@@ -1,0 +1,118 @@
+/**
+ * `npm test`: format, lint, types and unused code first, for they fail in seconds; then every test file by
+ * glob, the ones that start real processes last and one at a time. A glob that matches nothing fails, and so
+ * does a run with fewer tests than it had: `node --test` alone would call both a success.
+ *
+ *   node test/run.ts                      everything
+ *   node test/run.ts test/unit/kit/*.ts   these files only, without the checks
+ */
+import { spawn } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+interface Group {
+  readonly globs: readonly string[];
+  readonly concurrency: number;
+}
+
+interface Count {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** Raise it when tests are added; it guards against files that silently no longer run. */
+const leastTests = 60;
+/** One file, with all its tests. Generous: CI machines are shared. */
+const fileTimeoutMs = 10 * 60_000;
+const cores = Math.min(availableParallelism(), 4);
+
+const checks: readonly (readonly [string, ...string[]])[] = [
+  ['biome', 'check', '--max-diagnostics=50', '--error-on-warnings', '.'],
+  ['tsc', '--noEmit'],
+  ['knip', '--no-progress'],
+];
+
+const groups: readonly Group[] = [
+  { globs: ['test/*.test.ts', 'test/unit/**/*.test.ts'], concurrency: cores },
+];
+
+const chosen = process.argv.slice(2);
+const count: Count = { passed: 0, failed: 0, skipped: 0 };
+if (chosen.length > 0) {
+  await runFiles(chosen, cores);
+} else {
+  await runChecks();
+  for (const group of groups) {
+    await runFiles(
+      group.globs.flatMap((glob) => filesOf(glob)),
+      group.concurrency,
+    );
+  }
+  const total = count.passed + count.failed;
+  if (total < leastTests) fail(`only ${total} tests ran, expected at least ${leastTests}`);
+}
+process.stdout.write(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped\n`);
+if (count.failed > 0) process.exitCode = 1;
+
+async function runChecks(): Promise<void> {
+  const results = await Promise.all(checks.map(([program, ...args]) => runTool(program, args)));
+  for (const { program, code, output, seconds } of results) {
+    process.stdout.write(`${code === 0 ? '✔' : '✖'} ${program} (${seconds.toFixed(1)} s)\n`);
+    if (code !== 0) process.stdout.write(output);
+  }
+  if (results.some((result) => result.code !== 0)) fail('checks failed; tests were not run');
+}
+
+function runTool(program: string, args: readonly string[]) {
+  const startedAt = performance.now();
+  return new Promise<{ program: string; code: number; output: string; seconds: number }>(
+    (resolve, reject) => {
+      const child = spawn(join('node_modules', '.bin', program), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+      let output = '';
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.setEncoding('utf8');
+        stream.on('data', (text: string) => {
+          output += text;
+        });
+      }
+      child.once('error', reject);
+      child.once('close', (code) => {
+        resolve({ program, code: code ?? 1, output, seconds: (performance.now() - startedAt) / 1000 });
+      });
+    },
+  );
+}
+
+function filesOf(glob: string): string[] {
+  const files = globSync(glob).sort();
+  if (files.length === 0) fail(`no file matches ${glob}`);
+  return files;
+}
+
+function runFiles(files: readonly string[], concurrency: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const events = run({ files: [...files], concurrency, timeout: fileTimeoutMs });
+    events.on('test:summary', (summary) => {
+      // One summary per file, and one without a file for them all.
+      if (summary.file !== undefined) return;
+      const { tests, passed, skipped, todo } = summary.counts;
+      count.passed += passed;
+      count.failed += tests - passed - skipped - todo;
+      count.skipped += skipped + todo;
+      if (!summary.success) process.exitCode = 1;
+    });
+    const report = events.compose(spec);
+    report.once('error', reject);
+    report.once('end', resolve);
+    report.pipe(process.stdout, { end: false });
+  });
+}
+
+function fail(message: string): never {
+  process.stdout.write(`✖ ${message}\n0 passed, 1 failed\n`);
+  process.exit(1);
+}
