@@ -1,0 +1,12 @@
+/** A folder of the test's own, gone when it ends. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { defer } from './cleanup.ts';
+
+export function tempFolder(t: Pick<TestContext, 'after'>): string {
+  const folder = mkdtempSync(join(tmpdir(), 'heddle-test-'));
+  defer(t, () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  return folder;
+}
