@@ -12,13 +12,13 @@ export interface Conn {
   readonly bytesOut: number;
   /** Bytes written but not yet taken by the kernel. */
   readonly unsentBytes: number;
-  /** Whether the writer should wait for `onWritable`. */
+  /** Whether the writer should wait for `onWritable`; who reads true is called. */
   readonly isFull: boolean;
   /** Hands the connection to another handler (after detection, or when a protocol was upgraded). */
   setHandler(handler: ConnHandler): void;
   /** Queues latin1 text. */
   writeText(text: string): void;
-  /** Queues bytes, which from now on belong to the connection. */
+  /** Queues bytes, which from now on belong to the connection; many small ones are best joined by the caller. */
   write(bytes: Buffer): void;
   /** Sends FIN once everything is written; reading goes on. */
   finish(): void;
@@ -59,10 +59,16 @@ export interface PeerTls {
 
 /** Something that has bytes to write at the end of the turn. */
 export interface Flushable {
+  /** Set and cleared by the flusher alone; false at first. */
+  flushScheduled: boolean;
   flush(): void;
 }
 
-/** Calls `flush` of everything scheduled once, in the check phase of this loop turn. */
+/**
+ * Calls `flush` of everything scheduled once, in the check phase of this loop turn, in the order of scheduling.
+ * What is scheduled by a `flush` (a link that writes to its connection) runs in the same pass, after it.
+ */
 export interface Flusher {
+  /** Does nothing for what is scheduled already. */
   schedule(flushable: Flushable): void;
 }

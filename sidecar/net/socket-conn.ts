@@ -1,0 +1,324 @@
+// hot: every byte of every connection.
+/**
+ * The real `Conn`, over a `net.Socket` or `tls.TLSSocket`.
+ *
+ * Pieces of one turn wait here and leave in one write: text and small bytes joined as one latin1 string, up to
+ * 16 KiB copied into one buffer, more by `writev` without a copy. The socket must have been made with
+ * `allowHalfOpen: true`: a FIN is `onEnd` and no more.
+ */
+import type { Socket } from 'node:net';
+import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
+import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
+import { connectionError } from './node-errors.ts';
+import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
+
+/** Unsent bytes from which `isFull` is true. */
+export const highMarkBytes = 128 * 1024;
+/** Unsent bytes at which a connection is given up: its writers do not heed `isFull`. */
+export const maxUnsentBytes = 1024 * 1024;
+/** Bytes up to here become text, which is cheaper than a buffer of their own. */
+const textBelowBytes = 2048;
+/** Pieces up to here in sum are copied into one buffer. */
+const joinBelowBytes = 16 * 1024;
+/** What a peer may still send after we closed, and how long we listen, so that it can read our last words. */
+const lingerBytes = 64 * 1024;
+const lingerMs = 1000;
+/** How long a closing connection may stand still with unsent bytes. */
+const lingerStuckMs = 30_000;
+
+/** What all connections of a process share. */
+export interface ConnServices {
+  readonly flusher: Flusher;
+  readonly timers: TimerWheel;
+}
+
+export interface SocketConnInit {
+  /** Whose fault it is when the connection breaks. */
+  readonly origin: Origin;
+  /** Read from the socket where absent. */
+  readonly peer?: Peer;
+}
+
+/**
+ * `finishing`: no more writes, still reading. `lingering`: `close` was called, the handler hears only `onClosed`.
+ * `destroyed`: waiting for the socket's 'close'.
+ */
+type State = 'open' | 'finishing' | 'lingering' | 'destroyed' | 'closed';
+
+const owner = Symbol('SocketConn');
+type OwnedSocket = Socket & { [owner]: SocketConn };
+
+export class SocketConn implements Conn, Flushable {
+  flushScheduled = false;
+  bytesIn = 0;
+  bytesOut = 0;
+  readonly #socket: Socket;
+  readonly #services: ConnServices;
+  readonly #origin: Origin;
+  #peer: Peer | undefined;
+  #handler: ConnHandler | undefined = undefined;
+  #state: State = 'open';
+  /** The queue: first `#text`, then `#pieces`. */
+  #text = '';
+  #pieces: (string | Buffer)[] | undefined = undefined;
+  #queuedBytes = 0;
+  #writerWaits = false;
+  #error: MeshError | undefined = undefined;
+  #linger: Linger | undefined = undefined;
+
+  constructor(socket: Socket, services: ConnServices, init: SocketConnInit) {
+    this.#socket = socket;
+    this.#services = services;
+    this.#origin = init.origin;
+    this.#peer = init.peer;
+    (socket as OwnedSocket)[owner] = this;
+    socket.on('error', onError);
+    socket.on('close', onClose);
+    socket.on('drain', onDrain);
+    socket.on('end', onEnd);
+  }
+
+  get peer(): Peer {
+    this.#peer ??= peerOf(this.#socket);
+    return this.#peer;
+  }
+
+  get unsentBytes(): number {
+    return this.#queuedBytes + this.#socket.writableLength;
+  }
+
+  get isFull(): boolean {
+    if (this.#queuedBytes + this.#socket.writableLength < highMarkBytes) return false;
+    this.#writerWaits = true;
+    return true;
+  }
+
+  setHandler(handler: ConnHandler): void {
+    const first = this.#handler === undefined;
+    this.#handler = handler;
+    if (!first) return;
+    if (this.#state === 'closed') process.nextTick(reportClosed, handler, this.#error);
+    else this.#socket.on('data', onData);
+  }
+
+  writeText(text: string): void {
+    if (this.#state !== 'open' || text.length === 0) return;
+    this.#queuedBytes += text.length;
+    if (this.#pieces === undefined) this.#text += text;
+    else this.#pieces.push(text);
+    if (!this.flushScheduled) this.#services.flusher.schedule(this);
+  }
+
+  write(bytes: Buffer): void {
+    if (this.#state !== 'open' || bytes.length === 0) return;
+    this.#queuedBytes += bytes.length;
+    if (this.#pieces !== undefined) this.#pieces.push(bytes);
+    else if (bytes.length <= textBelowBytes) this.#text += bytes.toString('latin1');
+    else this.#pieces = [bytes];
+    if (!this.flushScheduled) this.#services.flusher.schedule(this);
+  }
+
+  flush(): void {
+    if (this.#queuedBytes === 0 || this.#state === 'destroyed' || this.#state === 'closed') return;
+    const socket = this.#socket;
+    const text = this.#text;
+    const pieces = this.#pieces;
+    const size = this.#queuedBytes;
+    this.#text = '';
+    this.#pieces = undefined;
+    this.#queuedBytes = 0;
+    this.bytesOut += size;
+    if (pieces === undefined) socket.write(text, 'latin1');
+    else if (size <= joinBelowBytes) socket.write(joined(text, pieces, size));
+    else writeAll(socket, text, pieces);
+    const unsent = socket.writableLength;
+    if (unsent > maxUnsentBytes) {
+      this.destroy(new MeshError('limit_exceeded', `${unsent} bytes unsent`, { origin: this.#origin }));
+    } else if (this.#writerWaits && !socket.writableNeedDrain) this.drained();
+  }
+
+  finish(): void {
+    if (this.#state !== 'open') return;
+    this.flush();
+    this.#state = 'finishing';
+    this.#socket.end();
+  }
+
+  close(): void {
+    if (this.#state !== 'open' && this.#state !== 'finishing') return;
+    this.finish();
+    this.#state = 'lingering';
+    const socket = this.#socket;
+    this.#linger = new Linger(socket, this.#services.timers);
+    if (this.#handler === undefined) socket.on('data', onData);
+    socket.resume();
+  }
+
+  destroy(error?: MeshError): void {
+    if (this.#state === 'destroyed' || this.#state === 'closed') return;
+    this.#error ??= error;
+    this.#state = 'destroyed';
+    this.#text = '';
+    this.#pieces = undefined;
+    this.#queuedBytes = 0;
+    this.#socket.destroy();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** For the socket's listeners only, like the four below. */
+  received(chunk: Buffer): void {
+    this.bytesIn += chunk.length;
+    if (this.#state === 'lingering') this.#linger?.received(chunk.length);
+    else if (this.#state === 'open' || this.#state === 'finishing') {
+      try {
+        this.#handler?.onData(chunk);
+      } catch (thrown) {
+        this.#failed(thrown);
+      }
+    }
+  }
+
+  ended(): void {
+    if (this.#state !== 'open' && this.#state !== 'finishing') return;
+    try {
+      this.#handler?.onEnd();
+    } catch (thrown) {
+      this.#failed(thrown);
+    }
+  }
+
+  drained(): void {
+    if (!this.#writerWaits || this.#state === 'destroyed') return;
+    this.#writerWaits = false;
+    try {
+      this.#handler?.onWritable();
+    } catch (thrown) {
+      this.#failed(thrown);
+    }
+  }
+
+  broke(cause: unknown): void {
+    this.#error ??= connectionError(cause, this.#origin);
+  }
+
+  closed(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#linger?.end();
+    this.#linger = undefined;
+    this.#handler?.onClosed(this.#error);
+  }
+
+  /** A handler that throws ends its own connection and nothing else. */
+  #failed(thrown: unknown): void {
+    const error =
+      thrown instanceof MeshError
+        ? thrown
+        : new MeshError('internal', messageOf(thrown), { origin: 'local', cause: thrown });
+    this.destroy(error);
+  }
+}
+
+/** The time after `close`: the last bytes leave, then the peer gets a moment to read them and close. */
+class Linger implements TimerOwner {
+  readonly #socket: Socket;
+  readonly #timers: TimerWheel;
+  readonly #timer: WheelTimer = new WheelTimer(this);
+  #leftBytes = lingerBytes;
+  #unsentBytes: number;
+
+  constructor(socket: Socket, timers: TimerWheel) {
+    this.#socket = socket;
+    this.#timers = timers;
+    this.#unsentBytes = socket.writableLength;
+    if (this.#unsentBytes === 0) timers.arm(this.#timer, lingerMs);
+    else {
+      timers.arm(this.#timer, lingerStuckMs);
+      socket.on('finish', () => timers.arm(this.#timer, lingerMs));
+    }
+  }
+
+  received(size: number): void {
+    this.#leftBytes -= size;
+    if (this.#leftBytes < 0) this.#socket.destroy();
+  }
+
+  onTimer(): void {
+    const unsent = this.#socket.writableLength;
+    if (unsent === 0 || unsent === this.#unsentBytes) this.#socket.destroy();
+    else {
+      this.#unsentBytes = unsent;
+      this.#timers.arm(this.#timer, lingerStuckMs);
+    }
+  }
+
+  end(): void {
+    this.#timers.disarm(this.#timer);
+  }
+}
+
+/** The peer of a plain socket, an IPv4 address in its own form. */
+export function peerOf(socket: Socket): Peer {
+  const address = socket.remoteAddress ?? '';
+  const zone = address.indexOf('%');
+  const bare = zone === -1 ? address : address.slice(0, zone);
+  return {
+    address: bare.startsWith('::ffff:') && bare.includes('.') ? bare.slice(7) : bare,
+    port: socket.remotePort ?? 0,
+    tls: undefined,
+  };
+}
+
+function joined(text: string, pieces: readonly (string | Buffer)[], size: number): Buffer {
+  const bytes = Buffer.allocUnsafe(size);
+  let at = text.length === 0 ? 0 : bytes.write(text, 0, 'latin1');
+  for (let i = 0; i < pieces.length; i++) {
+    const piece = pieces[i] as string | Buffer;
+    at += typeof piece === 'string' ? bytes.write(piece, at, 'latin1') : piece.copy(bytes, at);
+  }
+  return bytes;
+}
+
+function writeAll(socket: Socket, text: string, pieces: readonly (string | Buffer)[]): void {
+  socket.cork();
+  if (text.length > 0) socket.write(text, 'latin1');
+  for (let i = 0; i < pieces.length; i++) {
+    const piece = pieces[i] as string | Buffer;
+    if (typeof piece === 'string') socket.write(piece, 'latin1');
+    else socket.write(piece);
+  }
+  socket.uncork();
+}
+
+// Shared by all sockets, so that a connection costs no closures.
+
+function onData(this: Socket, chunk: Buffer): void {
+  (this as OwnedSocket)[owner].received(chunk);
+}
+
+function onEnd(this: Socket): void {
+  (this as OwnedSocket)[owner].ended();
+}
+
+function onDrain(this: Socket): void {
+  (this as OwnedSocket)[owner].drained();
+}
+
+function onError(this: Socket, cause: unknown): void {
+  (this as OwnedSocket)[owner].broke(cause);
+}
+
+function onClose(this: Socket): void {
+  (this as OwnedSocket)[owner].closed();
+}
+
+function reportClosed(handler: ConnHandler, error: MeshError | undefined): void {
+  handler.onClosed(error);
+}
