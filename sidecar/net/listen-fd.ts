@@ -69,10 +69,7 @@ export function openListeningSocket(address: SocketAddress, backlog: number): nu
 }
 
 /** The descriptors announced by LISTEN_FDS, unless LISTEN_PID says that they are another process's. */
-export function inheritedDescriptors(
-  env: ListenEnvironment,
-  pid: number,
-): InheritedDescriptor[] {
+export function inheritedDescriptors(env: ListenEnvironment, pid: number): InheritedDescriptor[] {
   const announced = env.LISTEN_FDS;
   const forPid = env.LISTEN_PID;
   if (announced === undefined || (forPid !== undefined && forPid !== String(pid))) return [];

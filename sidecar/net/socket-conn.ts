@@ -98,7 +98,11 @@ export class SocketConn implements Conn, Flushable {
     this.#handler = handler;
     if (!first) return;
     if (this.#state === 'closed') process.nextTick(reportClosed, handler, this.#error);
-    else this.#socket.on('data', onData);
+    else {
+      this.#socket.on('data', onData);
+      // Detection leaves it paused.
+      if (this.#socket.isPaused()) this.#socket.resume();
+    }
   }
 
   writeText(text: string): void {

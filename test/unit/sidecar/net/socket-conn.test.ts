@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { describe, it } from 'node:test';
+import { highMarkBytes, maxUnsentBytes, peerOf } from '../../../../sidecar/net/socket-conn.ts';
+import { connPair, RecordingHandler } from '../../../support/conn-pair.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { guardLeaks } from '../../../support/leak-guard.ts';
+
+guardLeaks();
+
+describe('SocketConn', () => {
+  it('sends the pieces of a turn in their order, text, small and large bytes alike', async (t) => {
+    const { conn, client } = await connPair(t);
+    conn.setHandler(new RecordingHandler());
+    const got: Buffer[] = [];
+    client.on('data', (chunk: Buffer) => got.push(chunk));
+    const large = Buffer.alloc(40_000, 0xe9);
+    conn.writeText('one ');
+    conn.write(Buffer.from('two '));
+    conn.write(large);
+    conn.writeText('\xff three ');
+    conn.write(Buffer.from('four'));
+    const expected = `one two ${large.toString('latin1')}\xff three four`;
+    await eventually(() => Buffer.concat(got).length === expected.length);
+    assert.equal(Buffer.concat(got).toString('latin1'), expected);
+    assert.equal(conn.bytesOut, expected.length);
+    conn.write(Buffer.alloc(3000, 1));
+    conn.writeText('!');
+    await eventually(() => Buffer.concat(got).length === expected.length + 3001);
+  });
+
+  it('keeps sending after the peer ended, and reading after it finished itself', async (t) => {
+    const { conn, client } = await connPair(t);
+    const handler = new RecordingHandler();
+    conn.setHandler(handler);
+    client.end('bye');
+    await eventually(() => handler.ended);
+    assert.equal(handler.text, 'bye');
+    conn.writeText('still here');
+    client.setEncoding('latin1');
+    const [text] = await once(client, 'data');
+    assert.equal(text, 'still here');
+    assert.equal(handler.closed, 0);
+    conn.finish();
+    await eventually(() => handler.closed === 1);
+    assert.equal(handler.error, undefined);
+  });
+
+  it('says that it is full and when there is room again', async (t) => {
+    const { conn, client } = await connPair(t);
+    const handler = new RecordingHandler();
+    conn.setHandler(handler);
+    client.pause();
+    const chunk = Buffer.alloc(64 * 1024);
+    await eventually(() => {
+      if (!conn.isFull) conn.write(chunk);
+      return conn.isFull && conn.unsentBytes >= highMarkBytes;
+    });
+    assert.equal(handler.writable, 0);
+    client.resume();
+    await eventually(() => handler.writable === 1 && !conn.isFull);
+  });
+
+  it('gives up a connection whose writer ignores that it is full', async (t) => {
+    const { conn, client } = await connPair(t);
+    const handler = new RecordingHandler();
+    conn.setHandler(handler);
+    client.pause();
+    await eventually(() => {
+      for (let i = 0; i < 16; i++) conn.write(Buffer.alloc(maxUnsentBytes / 8));
+      return handler.closed === 1;
+    });
+    assert.equal(handler.error?.code, 'limit_exceeded');
+  });
+
+  it('closes so that the last words can be read although unread bytes are left', async (t) => {
+    const { conn, client } = await connPair(t);
+    const handler = new RecordingHandler();
+    handler.onData = () => {
+      conn.writeText('refused');
+      conn.close();
+    };
+    conn.setHandler(handler);
+    let got = '';
+    let failure: unknown;
+    client.setEncoding('latin1').on('data', (text: string) => {
+      got += text;
+    });
+    client.on('error', (error) => {
+      failure = error;
+    });
+    client.write('first');
+    await eventually(() => got === 'refused');
+    client.write('x'.repeat(30_000));
+    client.end();
+    await eventually(() => handler.closed === 1);
+    assert.equal(failure, undefined);
+    assert.equal(handler.error, undefined);
+  });
+
+  it('ends a peer that goes on sending after the close', async (t) => {
+    const { conn, client } = await connPair(t);
+    const handler = new RecordingHandler();
+    conn.setHandler(handler);
+    conn.close();
+    await eventually(() => {
+      if (client.writable) client.write(Buffer.alloc(16 * 1024));
+      return handler.closed === 1;
+    });
+  });
+
+  it('ends a silent peer some time after the close', async (t) => {
+    const { conn } = await connPair(t);
+    const handler = new RecordingHandler();
+    conn.setHandler(handler);
+    conn.close();
+    await eventually(() => handler.closed === 1);
+  });
+
+  it('reports a reset once, as one that a reused connection may blame', async (t) => {
+    const { conn, client } = await connPair(t);
+    const handler = new RecordingHandler();
+    conn.setHandler(handler);
+    client.resetAndDestroy();
+    await eventually(() => handler.closed === 1);
+    assert.equal(handler.error?.code, 'connection_reset');
+    assert.equal(handler.error?.origin, 'downstream');
+    assert.equal(handler.error?.retry, 'if_reused');
+  });
+
+  it('tells a handler that comes late that the connection is gone', async (t) => {
+    const { conn, client } = await connPair(t);
+    client.resetAndDestroy();
+    await eventually(() => {
+      conn.writeText('x');
+      return conn.unsentBytes === 0;
+    });
+    const handler = new RecordingHandler();
+    conn.setHandler(handler);
+    await eventually(() => handler.closed === 1);
+  });
+
+  it('ends only the connection whose handler throws', async (t) => {
+    const { conn, client } = await connPair(t);
+    const handler = new RecordingHandler();
+    handler.onData = () => {
+      throw new Error('bug');
+    };
+    conn.setHandler(handler);
+    client.write('x');
+    await eventually(() => handler.closed === 1);
+    assert.equal(handler.error?.code, 'internal');
+  });
+
+  it('names the peer by a bare address', async (t) => {
+    const { conn, client } = await connPair(t);
+    assert.equal(conn.peer.address, '127.0.0.1');
+    assert.equal(conn.peer.port, client.localPort);
+    const mapped = { remoteAddress: '::ffff:10.1.2.3', remotePort: 5 };
+    assert.equal(peerOf(mapped as Parameters<typeof peerOf>[0]).address, '10.1.2.3');
+  });
+});
