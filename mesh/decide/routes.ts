@@ -8,7 +8,7 @@
  */
 import { messageOf } from '../../kit/errors.ts';
 import { ParseFailure, type Problem } from '../../kit/parse.ts';
-import type { PortRoutes, RouteMatch, RouteRule, ValueMatch } from '../model.ts';
+import type { RouteMatch, RouteRule, ValueMatch } from '../model.ts';
 import { type PathEntry, PathIndex } from './path-index.ts';
 import { queryValue } from './query.ts';
 import { compileRegex, type Regex } from './regex.ts';
@@ -22,13 +22,17 @@ export interface RequestView {
   header(name: string): string | undefined;
 }
 
-export interface RouteTable {
+/** Rules of the caller's own making are given back as they are. */
+export interface RouteTable<R extends Pick<RouteRule, 'match'> = RouteRule> {
   /** The first rule that `request` meets; undefined where none does. */
-  match(request: RequestView): RouteRule | undefined;
+  match(request: RequestView): R | undefined;
 }
 
 /** Compiles the rules of one port. Throws ParseFailure with every rule that does not compile, by path below `at`. */
-export function compileRoutes(port: Pick<PortRoutes, 'rules'>, at = '$'): RouteTable {
+export function compileRoutes<R extends Pick<RouteRule, 'match'>>(
+  port: { readonly rules: readonly R[] },
+  at = '$',
+): RouteTable<R> {
   const problems: Problem[] = [];
   const conditions = port.rules.map((rule, index) =>
     compileConditions(rule.match, (field, message) =>
@@ -53,14 +57,14 @@ interface ValueCondition {
   readonly regex: Regex | undefined;
 }
 
-class CompiledRoutes implements RouteTable {
-  readonly #rules: readonly RouteRule[];
+class CompiledRoutes<R extends Pick<RouteRule, 'match'>> implements RouteTable<R> {
+  readonly #rules: readonly R[];
   readonly #conditions: readonly (Conditions | undefined)[];
   readonly #paths: PathIndex;
   /** Rules without a path, with the prefix `/`, or with a regular expression. */
   readonly #anywhere: Int32Array;
 
-  constructor(rules: readonly RouteRule[], conditions: readonly (Conditions | undefined)[]) {
+  constructor(rules: readonly R[], conditions: readonly (Conditions | undefined)[]) {
     const filed = fileByPath(rules);
     this.#rules = rules;
     this.#conditions = conditions;
@@ -68,7 +72,7 @@ class CompiledRoutes implements RouteTable {
     this.#anywhere = Int32Array.from(filed.anywhere);
   }
 
-  match(request: RequestView): RouteRule | undefined {
+  match(request: RequestView): R | undefined {
     const paths = this.#paths;
     let best = this.#first(paths.walk(request.path), this.#rules.length, request);
     // The longest prefix usually holds the winner, so the shorter ones end at their first comparison.
@@ -147,7 +151,7 @@ interface Filed {
   readonly anywhere: number[];
 }
 
-function fileByPath(rules: readonly RouteRule[]): Filed {
+function fileByPath(rules: readonly Pick<RouteRule, 'match'>[]): Filed {
   const filed: Filed = { exact: new Map(), prefix: new Map(), anywhere: [] };
   rules.forEach((rule, index) => {
     const path = rule.match.path;

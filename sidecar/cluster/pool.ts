@@ -1,0 +1,221 @@
+// hot: acquire and onAvailable run once per request.
+/**
+ * The connections to one endpoint, of either HTTP version: an HTTP/1.1 connection takes one request at a time,
+ * an HTTP/2 connection (a link) many. Who needs one waits in line; connections are dialled as the line needs.
+ *
+ *   acquire ─▶ an available connection ─▶ waiter.onConnection
+ *          └▶ line (bounded) ─▶ dial ─▶ first in line
+ */
+import { MeshError } from '../../kit/errors.ts';
+import type { ClientConnection, ClientConnectionOwner } from '../codec/codec.ts';
+
+/** Waits for a connection; exactly one of the two is called unless `forget` was. */
+export interface ConnectionWaiter {
+  onConnection(connection: ClientConnection): void;
+  /** `error.retry` is `always`: nothing was sent. */
+  onConnectFailed(error: MeshError): void;
+}
+
+/** Opens one connection. `done` is called once, with the connection or why there is none. */
+export type Connect = (
+  owner: ClientConnectionOwner,
+  done: (error: MeshError | undefined, connection: ClientConnection | undefined) => void,
+) => void;
+
+export interface PoolOptions {
+  readonly connect: Connect;
+  /** How many requests one connection will probably take at once: 1, or the link's stream limit. */
+  readonly requestsPerConnection: number;
+  readonly maxConnections: number;
+  readonly maxWaiting: number;
+}
+
+export class Pool {
+  readonly #options: PoolOptions;
+  /** Those that may take a request; the one used last is on top, so that the others can fall idle. */
+  readonly #available: Entry[] = [];
+  readonly #entries = new Set<Entry>();
+  #waiting: ConnectionWaiter[] = [];
+  #dialling = 0;
+  #isClosed = false;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** Connections open now. */
+  get connections(): number {
+    return this.#entries.size;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Calls the waiter back, at once where a connection is at hand. */
+  acquire(waiter: ConnectionWaiter): void {
+    const available = this.#available;
+    while (available.length > 0) {
+      const entry = available[available.length - 1] as Entry;
+      const connection = entry.connection as ClientConnection;
+      if (connection.available > 0) {
+        if (connection.available === 1) this.#unlist(entry);
+        waiter.onConnection(connection);
+        return;
+      }
+      this.#unlist(entry);
+    }
+    this.#wait(waiter);
+  }
+
+  /** The waiter no longer wants a connection. */
+  forget(waiter: ConnectionWaiter): void {
+    const at = this.#waiting.indexOf(waiter);
+    if (at >= 0) this.#waiting.splice(at, 1);
+  }
+
+  /** Opens a connection that will take the place of those there are: make before break. */
+  replace(): void {
+    const outgoing = [...this.#entries];
+    this.#dial((connected) => {
+      if (connected) for (const entry of outgoing) entry.connection?.drain();
+    });
+  }
+
+  /** No new requests; connections close as theirs end. */
+  drain(): void {
+    this.#isClosed = true;
+    for (const entry of this.#entries) entry.connection?.drain();
+    this.#failWaiting(
+      new MeshError('unavailable', 'endpoint was removed', { origin: 'local', retry: 'always' }),
+    );
+  }
+
+  destroy(error: MeshError): void {
+    this.#isClosed = true;
+    for (const entry of [...this.#entries]) entry.connection?.destroy(error);
+    this.#failWaiting(error);
+  }
+
+  onAvailable(entry: Entry): void {
+    const connection = entry.connection;
+    if (connection === undefined) return;
+    entry.wasAvailable ||= connection.available > 0;
+    while (this.#waiting.length > 0 && connection.available > 0) {
+      (this.#waiting.shift() as ConnectionWaiter).onConnection(connection);
+    }
+    if (connection.available > 0 && !entry.isListed) {
+      entry.isListed = true;
+      this.#available.push(entry);
+    }
+  }
+
+  onUnavailable(entry: Entry): void {
+    if (entry.isListed) this.#unlist(entry);
+  }
+
+  onClosed(entry: Entry, error: MeshError | undefined): void {
+    if (entry.isListed) this.#unlist(entry);
+    this.#entries.delete(entry);
+    // A connection that closed before it could take a request (a peer that refuses our certificate does that,
+    // RFC 8446 §4.4.2) counts as a failed dial, or the line would dial for ever.
+    if (entry.wasAvailable) this.#dialForWaiting();
+    else this.#failAfterDial(error ?? closedAtOnce());
+  }
+
+  #wait(waiter: ConnectionWaiter): void {
+    if (this.#isClosed) {
+      waiter.onConnectFailed(
+        new MeshError('unavailable', 'endpoint was removed', { origin: 'local', retry: 'always' }),
+      );
+    } else if (this.#waiting.length >= this.#options.maxWaiting) {
+      waiter.onConnectFailed(
+        new MeshError('overloaded', `${this.#waiting.length} requests wait for a connection already`, {
+          origin: 'local',
+        }),
+      );
+    } else {
+      this.#waiting.push(waiter);
+      this.#dialForWaiting();
+    }
+  }
+
+  #dialForWaiting(): void {
+    while (
+      !this.#isClosed &&
+      this.#waiting.length > this.#dialling * this.#options.requestsPerConnection &&
+      this.#entries.size + this.#dialling < this.#options.maxConnections
+    ) {
+      this.#dial();
+    }
+  }
+
+  #dial(onDone?: (connected: boolean) => void): void {
+    this.#dialling++;
+    const entry = new Entry(this);
+    this.#options.connect(entry, (error, connection) => {
+      this.#dialling--;
+      if (connection !== undefined) {
+        entry.connection = connection;
+        this.#entries.add(entry);
+        onDone?.(true);
+        if (this.#isClosed) connection.drain();
+        else this.onAvailable(entry);
+      } else {
+        onDone?.(false);
+        this.#failAfterDial(error as MeshError);
+      }
+    });
+  }
+
+  /** A failed dial fails as many in line as it was meant for; those left get a dial of their own. */
+  #failAfterDial(error: MeshError): void {
+    const failed = this.#waiting.splice(0, this.#options.requestsPerConnection);
+    for (const waiter of failed) waiter.onConnectFailed(error);
+    this.#dialForWaiting();
+  }
+
+  #failWaiting(error: MeshError): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const waiter of waiting) waiter.onConnectFailed(error);
+  }
+
+  #unlist(entry: Entry): void {
+    entry.isListed = false;
+    const available = this.#available;
+    if (available[available.length - 1] === entry) available.pop();
+    else available.splice(available.indexOf(entry), 1);
+  }
+}
+
+/** One connection of the pool, which it also listens for. */
+class Entry implements ClientConnectionOwner {
+  readonly #pool: Pool;
+  connection: ClientConnection | undefined;
+  isListed = false;
+  wasAvailable = false;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  onAvailable(): void {
+    this.#pool.onAvailable(this);
+  }
+
+  onUnavailable(): void {
+    this.#pool.onUnavailable(this);
+  }
+
+  onClosed(_connection: ClientConnection, error: MeshError | undefined): void {
+    this.#pool.onClosed(this, error);
+  }
+}
+
+function closedAtOnce(): MeshError {
+  return new MeshError('connection_closed', 'the connection was closed before it could be used', {
+    origin: 'upstream',
+    retry: 'always',
+  });
+}

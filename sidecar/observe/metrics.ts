@@ -1,0 +1,131 @@
+// hot: `record` runs once per request and only adds to typed arrays.
+/**
+ * All metrics of the sidecar: their names, their label sets, and the numbers.
+ *
+ * A series is an integer; its numbers stand in one Float64Array row. Names and labels are put together
+ * only when somebody scrapes (`exposition.ts`).
+ *
+ *   row: [ 0…5 requests by status class | request bytes | response bytes | duration sum | buckets … ]
+ */
+export interface RequestLabels {
+  readonly direction: 'inbound' | 'outbound';
+  /** `NAMESPACE/NAME` of the service called, or of the workload itself inbound. */
+  readonly destination: string;
+  readonly port: number;
+  /** SPIFFE name of the caller; the sidecar's own outbound, `unknown` on plaintext. */
+  readonly source: string;
+  readonly route: string;
+  readonly protocol: string;
+  readonly mtls: 'yes' | 'no';
+}
+
+/** Upper bounds in ms; the last bucket has none. */
+export const durationBoundsMs: readonly number[] = [
+  0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000,
+];
+
+export const metricNames = {
+  requests: 'heddle_requests_total',
+  requestBytes: 'heddle_request_bytes_total',
+  responseBytes: 'heddle_response_bytes_total',
+  duration: 'heddle_request_duration_milliseconds',
+  flags: 'heddle_response_flags_total',
+  active: 'heddle_requests_active',
+  connections: 'heddle_connections_total',
+  refused: 'heddle_requests_refused_total',
+  logDropped: 'heddle_access_log_dropped_total',
+  configVersion: 'heddle_config_version',
+  configRejected: 'heddle_config_rejected_total',
+  certificateExpiry: 'heddle_certificate_expiry_seconds',
+} as const;
+
+const statusClasses = 6;
+const requestBytesAt = statusClasses;
+const responseBytesAt = statusClasses + 1;
+const durationSumAt = statusClasses + 2;
+const bucketsAt = statusClasses + 3;
+const rowSize = bucketsAt + durationBoundsMs.length + 1;
+
+/** Further label sets share the last series, so that hostile labels cannot grow memory. */
+const maxSeries = 4096;
+const flagBits = 17;
+
+export class Metrics {
+  #rows = new Float64Array(64 * rowSize);
+  readonly #labels: RequestLabels[] = [];
+  readonly #idByKey = new Map<string, number>();
+  readonly flagCounts: Float64Array = new Float64Array(flagBits);
+  active = 0;
+  accepted = 0;
+  refused = 0;
+  configRejected = 0;
+
+  /** The id of the series with these labels; made where it is new. Not for the path: keep the id. */
+  series(labels: RequestLabels): number {
+    const key = JSON.stringify(labels);
+    const known = this.#idByKey.get(key);
+    if (known !== undefined) return known;
+    if (this.#labels.length >= maxSeries) return maxSeries - 1;
+    const id = this.#labels.push(labels) - 1;
+    this.#idByKey.set(key, id);
+    if ((id + 1) * rowSize > this.#rows.length) {
+      const grown = new Float64Array(this.#rows.length * 2);
+      grown.set(this.#rows);
+      this.#rows = grown;
+    }
+    return id;
+  }
+
+  /** `status` is 0 where no response was sent. */
+  record(id: number, status: number, flags: number, durationMs: number): void {
+    const rows = this.#rows;
+    const at = id * rowSize;
+    const statusClass = at + (status >= 100 && status < 600 ? (status / 100) | 0 : 0);
+    rows[statusClass] = (rows[statusClass] as number) + 1;
+    rows[at + durationSumAt] = (rows[at + durationSumAt] as number) + durationMs;
+    let bucket = 0;
+    while (bucket < durationBoundsMs.length && durationMs > (durationBoundsMs[bucket] as number)) bucket++;
+    const bucketAt = at + bucketsAt + bucket;
+    rows[bucketAt] = (rows[bucketAt] as number) + 1;
+    if (flags !== 0) this.#countFlags(flags);
+  }
+
+  recordBytes(id: number, requestBytes: number, responseBytes: number): void {
+    const rows = this.#rows;
+    const at = id * rowSize;
+    rows[at + requestBytesAt] = (rows[at + requestBytesAt] as number) + requestBytes;
+    rows[at + responseBytesAt] = (rows[at + responseBytesAt] as number) + responseBytes;
+  }
+
+  /** Every series with its numbers, for exposition. */
+  read(): SeriesReading[] {
+    return this.#labels.map((labels, id) => {
+      const row = this.#rows.subarray(id * rowSize, (id + 1) * rowSize);
+      return {
+        labels,
+        byStatusClass: row.subarray(0, statusClasses),
+        requestBytes: row[requestBytesAt] as number,
+        responseBytes: row[responseBytesAt] as number,
+        durationSumMs: row[durationSumAt] as number,
+        buckets: row.subarray(bucketsAt),
+      };
+    });
+  }
+
+  #countFlags(flags: number): void {
+    for (let bit = 0; bit < flagBits; bit++) {
+      if ((flags & (1 << bit)) !== 0) this.flagCounts[bit] = (this.flagCounts[bit] as number) + 1;
+    }
+  }
+}
+
+export interface SeriesReading {
+  readonly labels: RequestLabels;
+  /** Index 0: ended without a status; 1–5: 1xx–5xx. */
+  readonly byStatusClass: Float64Array;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  readonly durationSumMs: number;
+  /** Not cumulative; one more than `durationBoundsMs`. */
+  readonly buckets: Float64Array;
+}

@@ -1,0 +1,496 @@
+// hot: one object per request; its methods are the callbacks of both codecs.
+/**
+ * One request, from its head to its last byte. An Exchange hears of the downstream (RequestReceiver),
+ * of the connection it waits for (ConnectionWaiter) and of the upstream (ResponseReceiver); at the end
+ * it is the record that access log and metrics read (Outcome).
+ *
+ *   planning ─forward▶ connecting ─onConnection▶ waiting ─onResponse▶ responding ─▶ done
+ *                          ▲──────────── retry ─────┘
+ */
+import type { Buffer } from 'node:buffer';
+import { MeshError } from '../../kit/errors.ts';
+import type { RequestView } from '../../mesh/decide/routes.ts';
+import type { Host } from '../cluster/live-cluster.ts';
+import type { ConnectionWaiter } from '../cluster/pool.ts';
+import type {
+  ClientConnection,
+  ClientStream,
+  RequestHead,
+  RequestReceiver,
+  ResponseHead,
+  ResponseReceiver,
+  ServerStream,
+} from '../codec/codec.ts';
+import { Field, fieldKind } from '../codec/field.ts';
+import type { Filter } from '../filter/filter.ts';
+import { type TimerOwner, WheelTimer } from '../net/timer-wheel.ts';
+import { flag } from '../observe/flags.ts';
+import type { Outcome } from '../observe/outcome.ts';
+import type { SeriesSet } from '../observe/series.ts';
+import type { Forwarding, Runtime } from '../runtime/runtime.ts';
+import { type Answer, answerFor, respond } from './respond.ts';
+import { canRetry, maxReplayBytes } from './retry.ts';
+import type { ServeContext } from './serve.ts';
+
+export type Stage = 'planning' | 'connecting' | 'waiting' | 'responding' | 'done';
+
+export class Exchange
+  implements RequestReceiver, ResponseReceiver, ConnectionWaiter, TimerOwner, RequestView, Outcome
+{
+  readonly head: RequestHead;
+  readonly context: ServeContext;
+  /** Read once: a request sees one configuration from start to end. */
+  runtime: Runtime;
+  readonly startedMs: number;
+  stage: Stage = 'planning';
+  requestId = '';
+  isGrpc = false;
+  /** The receiver's port named on a link, or -1. */
+  linkPort = -1;
+  /** The port of this workload that is asked for, or -1; the inbound planner sets it. */
+  receiverPort = -1;
+  /** Where to count; the planner sets it. */
+  series: SeriesSet | undefined;
+
+  status = 0;
+  grpcStatus: number | undefined;
+  flags = 0;
+  route = '';
+  cluster = '';
+  endpoint = '';
+  attempts = 0;
+  requestBytes = 0;
+  responseBytes = 0;
+  durationMs = 0;
+  firstByteMs = 0;
+  detail = '';
+
+  readonly #stream: ServerStream;
+  #forwarding: Forwarding | undefined;
+  #host: Host | undefined;
+  #upstream: ClientStream | undefined;
+  #connection: ClientConnection | undefined;
+  /** Request body kept until a connection is there, and while the request may have to be sent again. */
+  #held: Buffer[] | undefined;
+  #heldBytes = 0;
+  #mayReplay: boolean;
+  #requestEnded: boolean;
+  #requestTrailers: readonly Field[] | undefined;
+  #responseEnded = false;
+  #requestPaused = false;
+  #portFieldAt = -1;
+  #isMtls = false;
+  readonly #timer = new WheelTimer(this);
+  #deadlineMs = Number.POSITIVE_INFINITY;
+  #attemptDeadlineMs = Number.POSITIVE_INFINITY;
+  #idleDeadlineMs = Number.POSITIVE_INFINITY;
+  /** Bytes moved when the idle time was last looked at. */
+  #seenBytes = 0;
+  /** Neighbours in the context's list of live exchanges (`live-list.ts`). */
+  previous: Exchange | undefined;
+  next: Exchange | undefined;
+
+  constructor(context: ServeContext, stream: ServerStream, head: RequestHead, end: boolean) {
+    this.context = context;
+    this.runtime = context.proxy.runtime;
+    this.head = head;
+    this.#stream = stream;
+    this.#requestEnded = end;
+    this.#mayReplay = true;
+    this.startedMs = context.proxy.clock.nowMs();
+    this.#readFields();
+    context.proxy.metrics.active++;
+    context.proxy.live.add(this);
+  }
+
+  // ── what the planner calls ──────────────────────────────────────────────────────────────────────────────
+
+  /** Sends the request to an endpoint of the cluster. */
+  forward(forwarding: Forwarding): void {
+    if (this.stage !== 'planning') return;
+    const { cluster } = forwarding;
+    const { name, limits } = cluster.description;
+    this.route = forwarding.route;
+    this.cluster = name;
+    if (cluster.active >= limits.maxRequests) {
+      const message = `${name} has ${cluster.active} requests in flight, its limit`;
+      this.refuse(new MeshError('limit_exceeded', message, { origin: 'local' }));
+      return;
+    }
+    this.#forwarding = forwarding;
+    cluster.active++;
+    const { timeouts } = cluster.description;
+    const requestMs = forwarding.requestMs ?? timeouts.requestMs;
+    if (requestMs > 0) this.#deadlineMs = this.startedMs + requestMs;
+    if (timeouts.idleMs > 0) this.#idleDeadlineMs = this.startedMs + timeouts.idleMs;
+    this.#connect(undefined);
+  }
+
+  /** Answers in place of an upstream: no route, denied, a limit, a failure. */
+  refuse(error: MeshError): void {
+    if (this.stage === 'done') return;
+    this.detail = error.message;
+    this.answer(answerFor(error), error.message);
+  }
+
+  /** Answers with a status of ours; `message` is the body. */
+  answer(answer: Answer, message: string): void {
+    this.flags |= answer.flag;
+    this.status = answer.status;
+    if (this.isGrpc) this.grpcStatus = answer.grpcStatus;
+    if (answer.status !== 0) respond(this.#stream, answer, message, this.isGrpc);
+    this.#finish();
+  }
+
+  /** Answers with a head alone, such as a redirect. */
+  answerHead(head: ResponseHead): void {
+    this.status = head.status;
+    this.#stream.sendResponse(head, true);
+    this.#finish();
+  }
+
+  /** Ends a live exchange from our side: a changed authorization, a drain that took too long, time that is up. */
+  abort(error: MeshError): void {
+    if (this.stage === 'done') return;
+    if (this.stage !== 'responding') {
+      this.#leaveUpstream(error);
+      this.refuse(error);
+      return;
+    }
+    this.flags |= answerFor(error).flag;
+    this.detail = error.message;
+    this.#leaveUpstream(error);
+    this.#stream.reset(error);
+    this.#finish();
+  }
+
+  // ── ConnectionWaiter ────────────────────────────────────────────────────────────────────────────────────
+
+  onConnection(connection: ClientConnection): void {
+    this.stage = 'waiting';
+    this.#connection = connection;
+    const host = this.#host as Host;
+    if (host.portField !== undefined) this.#setPortField(host.portField);
+    const end = this.#requestEnded && this.#heldBytes === 0 && this.#requestTrailers === undefined;
+    const upstream = connection.request(this.head, end, this);
+    // The codec may have failed the request within the call.
+    if (this.#connection !== connection) return;
+    this.#upstream = upstream;
+    if (end) return;
+    const held = this.#held;
+    if (held !== undefined) for (const chunk of held) if (!upstream.sendData(chunk)) this.#pauseRequest();
+    if (!this.#mayReplay) this.#held = undefined;
+    if (this.#requestEnded) upstream.sendEnd(this.#requestTrailers);
+    else if (!this.#requestPaused || this.#heldBytes === 0) this.#resumeRequest();
+  }
+
+  onConnectFailed(error: MeshError): void {
+    this.onResponseAborted(error);
+  }
+
+  // ── RequestReceiver ─────────────────────────────────────────────────────────────────────────────────────
+
+  onRequestData(chunk: Buffer): void {
+    if (this.stage === 'done') return;
+    this.requestBytes += chunk.length;
+    const upstream = this.#upstream;
+    if (this.#mayReplay || upstream === undefined) this.#hold(chunk);
+    if (upstream === undefined) {
+      if (this.#heldBytes >= maxReplayBytes) this.#pauseRequest();
+    } else if (!upstream.sendData(chunk)) {
+      this.#pauseRequest();
+    }
+  }
+
+  onRequestEnd(trailers: readonly Field[] | undefined): void {
+    if (this.stage === 'done') return;
+    this.#requestEnded = true;
+    this.#requestTrailers = trailers;
+    this.#upstream?.sendEnd(trailers);
+    if (this.#responseEnded) this.#finish();
+  }
+
+  onRequestAborted(error: MeshError): void {
+    if (this.stage === 'done') return;
+    this.flags |= answerFor(error).flag;
+    this.detail = error.message;
+    this.#leaveUpstream(error);
+    this.#finish();
+  }
+
+  onResponseWritable(): void {
+    this.#upstream?.resumeResponse();
+  }
+
+  // ── ResponseReceiver ────────────────────────────────────────────────────────────────────────────────────
+
+  onInformational(head: ResponseHead): void {
+    if (this.stage === 'waiting') this.#stream.sendInformational(head);
+  }
+
+  onResponse(head: ResponseHead, end: boolean): void {
+    if (this.stage !== 'waiting') return;
+    this.stage = 'responding';
+    this.#mayReplay = false;
+    this.#held = undefined;
+    this.firstByteMs = this.context.proxy.clock.nowMs() - this.startedMs;
+    this.status = head.status;
+    if (this.isGrpc) this.#readGrpcStatus(head.fields);
+    const filters = (this.#forwarding as Forwarding).filters;
+    for (let at = filters.length - 1; at >= 0; at--) (filters[at] as Filter).onResponse?.(head);
+    this.#attemptDeadlineMs = Number.POSITIVE_INFINITY;
+    this.#stream.sendResponse(head, end);
+    if (end) this.#endResponse();
+  }
+
+  onResponseData(chunk: Buffer): void {
+    if (this.stage !== 'responding') return;
+    this.responseBytes += chunk.length;
+    if (!this.#stream.sendData(chunk)) this.#upstream?.pauseResponse();
+  }
+
+  onResponseEnd(trailers: readonly Field[] | undefined): void {
+    if (this.stage !== 'responding') return;
+    if (this.isGrpc && trailers !== undefined) this.#readGrpcStatus(trailers);
+    this.#stream.sendEnd(trailers);
+    this.#endResponse();
+  }
+
+  onResponseAborted(error: MeshError): void {
+    if (this.stage === 'done') return;
+    const connection = this.#connection;
+    this.#upstream = undefined;
+    this.#connection = undefined;
+    if (this.stage === 'responding') {
+      this.flags |= answerFor(error).flag;
+      this.detail = error.message;
+      this.#stream.reset(error);
+      this.#finish();
+      return;
+    }
+    if (
+      this.#mayReplay &&
+      canRetry(error, connection?.reused ?? false, this.head.method) &&
+      this.#mayTryAgain()
+    ) {
+      this.flags |= flag.retried;
+      this.#connect(this.#releaseHost());
+      return;
+    }
+    this.refuse(error);
+  }
+
+  onRequestWritable(): void {
+    this.#resumeRequest();
+  }
+
+  // ── TimerEntry ──────────────────────────────────────────────────────────────────────────────────────────
+
+  onTimer(): void {
+    if (this.stage === 'done') return;
+    const nowMs = this.context.proxy.clock.nowMs();
+    const moved = this.requestBytes + this.responseBytes;
+    if (moved !== this.#seenBytes) {
+      this.#seenBytes = moved;
+      this.#idleDeadlineMs = nowMs + (this.#forwarding as Forwarding).cluster.description.timeouts.idleMs;
+    }
+    if (nowMs >= this.#deadlineMs)
+      this.abort(timeUp('deadline_exceeded', 'the request took longer than its timeout'));
+    else if (nowMs >= this.#attemptDeadlineMs)
+      this.abort(timeUp('request_timeout', 'the upstream took too long'));
+    else if (nowMs >= this.#idleDeadlineMs)
+      this.abort(timeUp('idle_timeout', 'nothing moved for the idle time'));
+    else this.#armTimer();
+  }
+
+  // ── RequestView ─────────────────────────────────────────────────────────────────────────────────────────
+
+  header(name: string): string | undefined {
+    const fields = this.head.fields;
+    for (let at = 0; at < fields.length; at++) {
+      const field = fields[at] as Field;
+      if (field.name === name) return field.value;
+    }
+    return undefined;
+  }
+
+  // ── Outcome ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  get direction(): 'inbound' | 'outbound' {
+    return this.context.direction;
+  }
+  get protocol(): string {
+    return this.isGrpc ? 'grpc' : this.context.protocol;
+  }
+  get method(): string {
+    return this.head.method;
+  }
+  get authority(): string {
+    return this.head.authority;
+  }
+  get path(): string {
+    return this.head.path;
+  }
+  get source(): string {
+    return this.context.peer.tls?.identity ?? '';
+  }
+  get downstreamAddress(): string {
+    return `${this.context.peer.address}:${this.context.peer.port}`;
+  }
+  get startedWallMs(): number {
+    return this.context.proxy.clock.wallMs() - this.durationMs;
+  }
+
+  // ── steps ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  #connect(except: Host | undefined): void {
+    const { cluster, attemptMs } = this.#forwarding as Forwarding;
+    const host = cluster.pick(except);
+    this.stage = 'connecting';
+    if (host === undefined) {
+      const message = `${this.cluster} has no ready endpoint`;
+      this.refuse(new MeshError('no_healthy_endpoint', message, { origin: 'local' }));
+      return;
+    }
+    this.attempts++;
+    this.#host = host;
+    this.endpoint = host.endpoint.id;
+    this.#isMtls = this.context.peer.tls !== undefined || host.endpoint.transport !== 'plain';
+    host.active++;
+    if (attemptMs !== undefined && attemptMs > 0)
+      this.#attemptDeadlineMs = this.context.proxy.clock.nowMs() + attemptMs;
+    this.#armTimer();
+    host.pool.acquire(this);
+  }
+
+  #armTimer(): void {
+    const nextMs = Math.min(this.#deadlineMs, this.#attemptDeadlineMs, this.#idleDeadlineMs);
+    if (nextMs === Number.POSITIVE_INFINITY) return;
+    const { clock, timers } = this.context.proxy;
+    timers.arm(this.#timer, Math.max(0, nextMs - clock.nowMs()));
+  }
+
+  #mayTryAgain(): boolean {
+    return this.attempts <= (this.#forwarding as Forwarding).cluster.description.retry.attempts;
+  }
+
+  #endResponse(): void {
+    this.#responseEnded = true;
+    // Bytes of an accepted upgrade may still flow towards the upstream.
+    if (this.status === 101 && !this.#requestEnded) return;
+    if (!this.#requestEnded) {
+      // The answer is complete, so what is left of the request is of no use to the upstream (RFC 9113 §8.1).
+      this.#upstream?.cancel(
+        new MeshError('stream_reset', 'answered before the request ended', { origin: 'local' }),
+      );
+    }
+    this.#finish();
+  }
+
+  #leaveUpstream(error: MeshError): void {
+    if (this.stage === 'connecting') this.#host?.pool.forget(this);
+    const upstream = this.#upstream;
+    this.#upstream = undefined;
+    this.#connection = undefined;
+    upstream?.cancel(error);
+  }
+
+  #releaseHost(): Host | undefined {
+    const host = this.#host;
+    this.#host = undefined;
+    if (host !== undefined) host.active--;
+    return host;
+  }
+
+  /** Everything ends here, once. */
+  #finish(): void {
+    if (this.stage === 'done') return;
+    this.stage = 'done';
+    const { proxy } = this.context;
+    proxy.timers.disarm(this.#timer);
+    this.#upstream = undefined;
+    this.#connection = undefined;
+    this.#held = undefined;
+    this.#releaseHost();
+    if (this.#forwarding !== undefined) this.#forwarding.cluster.active--;
+    proxy.live.remove(this);
+    proxy.metrics.active--;
+    this.durationMs = proxy.clock.nowMs() - this.startedMs;
+    const series = (this.series ?? this.context.unrouted).id(this.isGrpc, this.#isMtls);
+    proxy.metrics.record(series, this.status, this.flags, this.durationMs);
+    proxy.metrics.recordBytes(series, this.requestBytes, this.responseBytes);
+    if (proxy.accessLog.wants(this.status, this.flags)) proxy.accessLog.write(this);
+  }
+
+  #hold(chunk: Buffer): void {
+    this.#held ??= [];
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+    if (this.#heldBytes > maxReplayBytes && this.#upstream !== undefined) {
+      this.#mayReplay = false;
+      this.#held = undefined;
+    }
+  }
+
+  #pauseRequest(): void {
+    if (this.#requestPaused) return;
+    this.#requestPaused = true;
+    this.#stream.pauseRequest();
+  }
+
+  #resumeRequest(): void {
+    if (!this.#requestPaused || this.stage === 'done') return;
+    this.#requestPaused = false;
+    this.#stream.resumeRequest();
+  }
+
+  #setPortField(field: Field): void {
+    if (this.#portFieldAt < 0) this.#portFieldAt = this.head.fields.push(field) - 1;
+    else this.head.fields[this.#portFieldAt] = field;
+  }
+
+  /** One pass over the fields for all that the path itself needs to know. */
+  #readFields(): void {
+    const fields = this.head.fields;
+    for (let at = 0; at < fields.length; at++) {
+      const field = fields[at] as Field;
+      switch (field.kind) {
+        case fieldKind.requestId:
+          this.requestId = field.value;
+          break;
+        case fieldKind.contentType:
+          this.isGrpc = field.value.startsWith('application/grpc');
+          break;
+        case fieldKind.heddlePort:
+          this.linkPort = portOf(field.value);
+          fields.splice(at--, 1);
+          break;
+      }
+    }
+    if (this.requestId === '') {
+      this.requestId = this.context.proxy.requestIds.next();
+      fields.push(new Field('x-request-id', this.requestId));
+    }
+  }
+
+  #readGrpcStatus(fields: readonly Field[]): void {
+    for (const field of fields)
+      if (field.kind === fieldKind.grpcStatus) this.grpcStatus = portOf(field.value);
+  }
+}
+
+function timeUp(code: 'deadline_exceeded' | 'request_timeout' | 'idle_timeout', message: string): MeshError {
+  return new MeshError(code, message, { origin: 'upstream' });
+}
+
+/** A small decimal number, or -1. */
+function portOf(text: string): number {
+  let value = 0;
+  if (text.length === 0 || text.length > 5) return -1;
+  for (let at = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
+}

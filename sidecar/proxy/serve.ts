@@ -1,0 +1,96 @@
+/**
+ * What the exchanges of one process and of one downstream connection share, and how a connection's requests
+ * become exchanges.
+ */
+import type { Clock } from '../../kit/clock.ts';
+import { MeshError, messageOf } from '../../kit/errors.ts';
+import type { Log } from '../../kit/log.ts';
+import type { Random } from '../../kit/random.ts';
+import type {
+  RequestAcceptor,
+  RequestHead,
+  RequestReceiver,
+  ServerConnection,
+  ServerStream,
+} from '../codec/codec.ts';
+import type { Peer } from '../net/conn.ts';
+import type { TimerWheel } from '../net/timer-wheel.ts';
+import type { AccessLog } from '../observe/access-log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { SeriesSet } from '../observe/series.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import { Exchange } from './exchange.ts';
+import type { LiveList } from './live-list.ts';
+import type { RequestIds } from './request-ids.ts';
+
+/** One per process. */
+export interface Proxy {
+  /** The configuration in force; replaced by assignment. */
+  runtime: Runtime;
+  readonly clock: Clock;
+  readonly timers: TimerWheel;
+  readonly metrics: Metrics;
+  readonly accessLog: AccessLog;
+  readonly requestIds: RequestIds;
+  readonly random: Random;
+  readonly live: LiveList;
+  readonly log: Log;
+}
+
+/** Decides where a request goes: calls `forward`, `refuse` or an `answer…` of the exchange, now or later. */
+export interface Planner {
+  readonly direction: 'inbound' | 'outbound';
+  plan(exchange: Exchange): void;
+  /** Where requests are counted for which nothing was planned. */
+  readonly unrouted: SeriesSet;
+}
+
+/** The requests of one downstream connection. */
+export class ServeContext implements RequestAcceptor {
+  readonly proxy: Proxy;
+  readonly planner: Planner;
+  readonly direction: 'inbound' | 'outbound';
+  readonly unrouted: SeriesSet;
+  readonly protocol: string;
+  readonly peer: Peer;
+  /** The receiver's series for this caller, by port; the inbound planner fills it. */
+  readonly seriesByPort = new Map<number, SeriesSet>();
+  readonly #connections: Set<ServeContext>;
+  connection: ServerConnection | undefined;
+
+  constructor(proxy: Proxy, planner: Planner, protocol: string, peer: Peer, connections: Set<ServeContext>) {
+    this.proxy = proxy;
+    this.planner = planner;
+    this.direction = planner.direction;
+    this.unrouted = planner.unrouted;
+    this.protocol = protocol;
+    this.peer = peer;
+    this.#connections = connections;
+    connections.add(this);
+    proxy.metrics.accepted++;
+  }
+
+  onRequest(stream: ServerStream, head: RequestHead, end: boolean): RequestReceiver {
+    const exchange = new Exchange(this, stream, head, end);
+    try {
+      this.planner.plan(exchange);
+    } catch (thrown) {
+      // Our own bug ends this exchange and nothing else.
+      this.proxy.log.error('exchange failed', {
+        path: head.path,
+        stack: thrown instanceof Error ? thrown.stack : '',
+      });
+      exchange.refuse(new MeshError('internal', messageOf(thrown), { origin: 'local', cause: thrown }));
+    }
+    return exchange;
+  }
+
+  onRefused(status: number, error: MeshError): void {
+    this.proxy.metrics.refused++;
+    this.proxy.log.debug('message refused', { status, reason: error.message, from: this.peer.address });
+  }
+
+  onConnectionClosed(): void {
+    this.#connections.delete(this);
+  }
+}
