@@ -11,7 +11,9 @@
  */
 import type { MeshError } from '../../kit/errors.ts';
 import type { Conn } from '../net/conn.ts';
+import type { TimerWheel } from '../net/timer-wheel.ts';
 import type { Field } from './field.ts';
+import type { FieldMemo } from './field-memo.ts';
 
 /**
  * A request without its framing: no `host`, hop-by-hop, `content-length` or `transfer-encoding` among the fields;
@@ -27,7 +29,11 @@ export interface RequestHead {
   fields: Field[];
   /** The body's length where it was declared, else -1. */
   contentLength: number;
-  /** The protocol that a WebSocket upgrade or extended CONNECT (RFC 8441) asks for; after 101 bodies are its bytes. */
+  /**
+   * The protocol that a WebSocket upgrade or extended CONNECT (RFC 8441) asks for; after 101 bodies are its bytes.
+   * The method is then GET. Such a request never comes with `end`; any other answer than 101 ends it too, without
+   * a call of `onRequestEnd`.
+   */
   protocol: string | undefined;
   /** Whether the sender waits for 100 (RFC 9110 §10.1.1). The `expect` field itself is not among the fields. */
   expectContinue: boolean;
@@ -148,4 +154,11 @@ export interface CodecOptions {
   readonly link: boolean;
   /** Without a byte either way while no request is in flight, the connection is closed. */
   readonly idleMs: number;
+  readonly timers: TimerWheel;
+  /** The one of this process: its slots are unique only within it. */
+  readonly memo: FieldMemo;
+  /** How long a request head may take; by default the codec's own limit. */
+  readonly headMs?: number;
+  /** The window over which a request body must keep its least rate; by default the codec's own limit. */
+  readonly bodyMs?: number;
 }

@@ -34,7 +34,10 @@ export const fieldKind = {
   contentType: 23,
   proxyAuthorization: 24,
   setCookie: 25,
-  forwardedClientCert: 26,
+  /** A name by which a caller could claim to be somebody. */
+  identity: 26,
+  /** A name that turns into one of framing, routing or identity where `_` and `-` are the same (CGI). */
+  twin: 27,
 } as const;
 
 export type FieldKind = (typeof fieldKind)[keyof typeof fieldKind];
@@ -64,7 +67,19 @@ const kindByName: ReadonlyMap<string, FieldKind> = new Map<string, FieldKind>([
   ['content-type', fieldKind.contentType],
   ['proxy-authorization', fieldKind.proxyAuthorization],
   ['set-cookie', fieldKind.setCookie],
-  ['x-forwarded-client-cert', fieldKind.forwardedClientCert],
+  ['x-forwarded-client-cert', fieldKind.identity],
+  ['l5d-client-id', fieldKind.identity],
+  ['x-mesh-peer-id', fieldKind.identity],
+]);
+
+/** Names whose `_` twins are refused, besides all of the kinds above. */
+const guardedNames: ReadonlySet<string> = new Set([
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-port',
+  'x-real-ip',
 ]);
 
 export class Field {
@@ -88,5 +103,12 @@ export class Field {
 
 /** The kind of a lower-case name; every name under `heddle-` other than `heddle-port` is `heddle`. */
 export function kindOfName(name: string): FieldKind {
-  return kindByName.get(name) ?? (name.startsWith('heddle-') ? fieldKind.heddle : fieldKind.other);
+  const kind = kindByName.get(name);
+  if (kind !== undefined) return kind;
+  if (name.startsWith('heddle-')) return fieldKind.heddle;
+  return name.includes('_') && isGuarded(name.replaceAll('_', '-')) ? fieldKind.twin : fieldKind.other;
+}
+
+function isGuarded(name: string): boolean {
+  return kindByName.has(name) || guardedNames.has(name) || name.startsWith('heddle-');
 }
