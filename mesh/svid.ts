@@ -41,11 +41,15 @@ export interface PeerExpectation {
 
 /**
  * The identity in a peer's certificate (DER) whose chain TLS has verified.
- * Throws `identity_refused` saying what is wrong with it.
+ * Throws `identity_refused` saying what is wrong with it; nothing of a request has been sent then.
  */
 export function verifyPeer(certificate: Uint8Array, expected: PeerExpectation): Svid {
   const refuse = (why: string, cause?: unknown) =>
-    new MeshError('identity_refused', `peer certificate refused: ${why}`, { origin: expected.origin, cause });
+    new MeshError('identity_refused', `peer certificate refused: ${why}`, {
+      origin: expected.origin,
+      retry: 'always',
+      cause,
+    });
   let svid: Svid;
   try {
     svid = readSvid(certificate);

@@ -38,7 +38,7 @@ export interface TlsAcceptorOptions {
   readonly protocols: readonly string[];
   readonly clock: Clock;
   readonly limits?: Partial<HandshakeLimits>;
-  /** The socket has an error listener already; whoever takes it adds its own. */
+  /** The socket is half-open and has an error listener already; whoever takes it adds its own. */
   readonly onSecure: (socket: TLSSocket, peer: PeerTls) => void;
   /** For the log: why, and from where. */
   readonly onRefused: (error: MeshError, address: string) => void;
@@ -105,6 +105,7 @@ export function createTlsAcceptor(options: TlsAcceptorOptions): TlsAcceptor {
     try {
       const rules = { mode, protocols, trustDomain, names: 'any_workload' } as const;
       const peer = peerTlsOf(socket, { ...rules, nowMs: clock.wallMs(), origin: 'downstream' });
+      socket.allowHalfOpen = true;
       onSecure(socket, peer);
     } catch (thrown) {
       const error = thrown instanceof MeshError ? thrown : internal(thrown);
@@ -148,6 +149,7 @@ export function createTlsAcceptor(options: TlsAcceptorOptions): TlsAcceptor {
       waiting.detach();
       handshakes++;
       addressOf(raw); // Node keeps it once asked, so that a refusal after the close can still name it
+      raw.allowHalfOpen = false; // who ends before the handshake did is gone
       server.emit('connection', raw);
     }
   }

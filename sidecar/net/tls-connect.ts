@@ -26,7 +26,7 @@ export interface TlsConnectOptions {
   readonly expected: string | ReadonlySet<string>;
   readonly clock: Clock;
   readonly timeoutMs?: number;
-  /** Exactly one of these two is called, never both. */
+  /** Exactly one of these two is called, never both. The socket is half-open. */
   readonly onSecure: (socket: TLSSocket, peer: PeerTls) => void;
   readonly onFailed: (error: MeshError) => void;
 }
@@ -39,6 +39,7 @@ export function connectTls(raw: Socket, options: TlsConnectOptions): TLSSocket {
   const rules = { trustDomain, names: options.expected, origin: 'upstream' } as const;
   let state: 'handshake' | 'done' = 'handshake';
 
+  raw.allowHalfOpen = false; // who ends before the handshake did is gone
   const socket = connect({
     socket: raw,
     secureContext: credentials.context,
@@ -80,6 +81,7 @@ export function connectTls(raw: Socket, options: TlsConnectOptions): TLSSocket {
       fail(thrown);
       return;
     }
+    socket.allowHalfOpen = true;
     settle(() => options.onSecure(socket, peer));
   });
   return socket;

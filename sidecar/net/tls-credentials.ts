@@ -2,7 +2,7 @@
  * What a sidecar shows and whom it believes, made once from the bundle that the agent hands over and used by every
  * listener and every connection until the next bundle: TLS 1.3 only, no resumption, no roots but the mesh's own.
  */
-import { constants, X509Certificate } from 'node:crypto';
+import { constants, createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { MeshError, messageOf } from '../../kit/errors.ts';
 import type { IdentityBundle } from '../../mesh/bootstrap.ts';
@@ -28,6 +28,8 @@ const maxPemLength = 256 * 1024;
 export function createCredentials(bundle: IdentityBundle): TlsCredentials {
   try {
     const [leaf] = readPem('certificate chain', bundle.certificateChain);
+    if (!leaf.checkPrivateKey(createPrivateKey(bundle.privateKey)))
+      throw new Error('private key belongs to another certificate');
     // Without this check Node would fall back to the public roots of the web.
     readPem('trust bundle', bundle.trustBundle);
     const settings: SecureContextOptions = {

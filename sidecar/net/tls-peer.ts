@@ -44,6 +44,7 @@ const chainVerdicts: Readonly<Record<string, string>> = {
   CERT_SIGNATURE_FAILURE: 'its signature is wrong',
   INVALID_CA: 'it is signed by a certificate that may not sign',
   INVALID_PURPOSE: 'its usage does not allow this role',
+  UNSPECIFIED: 'a certificate of its chain breaks a rule of key size, usage or signature',
 };
 
 /** The error for a chain that TLS did not accept, by Node's code for it. */

@@ -2,14 +2,11 @@
  * Certificates of any shape for tests, good and bad: an authority that signs whatever it is told to.
  * `createTestMesh` is the short way to identity bundles that sidecars accept.
  */
-import 'reflect-metadata';
-import { randomBytes, webcrypto } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
+import { KeyObject, randomBytes, webcrypto } from 'node:crypto';
+import { x509 } from '../../certs/x509.ts';
 import { encode, tag } from '../../kit/der.ts';
 import type { IdentityBundle } from '../../mesh/bootstrap.ts';
 import { workloadName } from '../../mesh/identity.ts';
-
-x509.cryptoProvider.set(webcrypto as unknown as Crypto);
 
 export interface AltName {
   readonly kind: 'uri' | 'dns';
@@ -78,7 +75,7 @@ export async function signCertificate(shape: CertificateShape, issuer?: Signed):
     signingAlgorithm: { name: signer.privateKey.algorithm.name, hash: 'SHA-256' } as webcrypto.EcdsaParams,
     extensions: await extensionsOf(shape, keys, issuer),
   });
-  return { certificate, pem: certificate.toString('pem'), keys, keyPem: await exportKey(keys.privateKey) };
+  return { certificate, pem: certificate.toString('pem'), keys, keyPem: exportKey(keys.privateKey) };
 }
 
 /** A root of its own, with an intermediate below it. */
@@ -96,6 +93,8 @@ export interface TestMesh {
   readonly trustBundle: string;
   /** A bundle for a leaf of any shape; by default a good one for `account`. */
   bundle(account: string, shape?: CertificateShape): Promise<IdentityBundle>;
+  /** The leaf alone. */
+  certificate(account: string): Promise<x509.X509Certificate>;
   nameOf(account: string): string;
 }
 
@@ -108,6 +107,13 @@ export async function createTestMesh(trustDomain = 'mesh.test'): Promise<TestMes
     intermediate,
     trustBundle: root.pem,
     nameOf,
+    async certificate(account) {
+      const { certificate } = await signCertificate(
+        { names: [{ kind: 'uri', value: nameOf(account) }] },
+        intermediate,
+      );
+      return certificate;
+    },
     async bundle(account, shape = {}) {
       const names = [{ kind: 'uri', value: nameOf(account) } as const];
       const leaf = await signCertificate({ names, ...shape }, intermediate);
@@ -149,9 +155,8 @@ async function extensionsOf(
   ];
 }
 
-async function exportKey(key: CryptoKey): Promise<string> {
-  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', key)).toString('base64');
-  return `-----BEGIN PRIVATE KEY-----\n${der.replace(/(.{64})/g, '$1\n')}\n-----END PRIVATE KEY-----\n`;
+function exportKey(key: webcrypto.CryptoKey): string {
+  return KeyObject.from(key).export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
 function rsa(modulusLength: number): webcrypto.RsaHashedKeyGenParams {
