@@ -1,0 +1,125 @@
+/** `Bootstrap` and `IdentityBundle` to and from their messages. */
+import { create } from '@bufbuild/protobuf';
+import type {
+  AdminAddress,
+  AppPort,
+  Bootstrap,
+  IdentityBundle,
+  ListenAddress,
+  LocalPort,
+} from '../mesh/bootstrap.ts';
+import { each, filled, portFrom, portOrZero, type Report } from './check.ts';
+import * as wire from './gen/heddle/v1/sidecar_pb.ts';
+import { refFromWire } from './settings.ts';
+
+export function bootstrapToWire(bootstrap: Bootstrap): wire.Bootstrap {
+  const { link, admin, accessLogFile } = bootstrap;
+  return create(wire.BootstrapSchema, {
+    instance: bootstrap.instance,
+    ...(link === undefined ? {} : { link: listenToWire(link) }),
+    outbound: listenToWire(bootstrap.outbound),
+    localPorts: bootstrap.localPorts.map(({ service, port, localPort }) => ({
+      service: { ...service },
+      port,
+      localPort,
+    })),
+    apps: bootstrap.apps.map(appToWire),
+    admin:
+      'socket' in admin
+        ? { case: 'adminSocket', value: admin.socket }
+        : { case: 'adminPort', value: admin.port },
+    ...(accessLogFile === undefined ? {} : { accessLogFile }),
+    allowShortLifetimes: bootstrap.allowShortLifetimes,
+  });
+}
+
+export function bootstrapFromWire(
+  message: wire.Bootstrap | undefined,
+  path: string,
+  report: Report,
+): Bootstrap {
+  if (message === undefined) {
+    report({ path, message: 'missing' });
+    return bootstrapFromWire(create(wire.BootstrapSchema), path, () => {});
+  }
+  const { link } = message;
+  return {
+    instance: filled(message.instance, `${path}.instance`, report),
+    link: link === undefined ? undefined : listenFromWire(link, `${path}.link`, report),
+    outbound: listenFromWire(message.outbound, `${path}.outbound`, report),
+    localPorts: each(message.localPorts, `${path}.localPorts`, report, localPortFromWire),
+    apps: each(message.apps, `${path}.apps`, report, appFromWire),
+    admin: adminFromWire(message.admin, `${path}.admin`, report),
+    accessLogFile: message.accessLogFile,
+    allowShortLifetimes: message.allowShortLifetimes,
+  };
+}
+
+export function identityToWire(identity: IdentityBundle): wire.IdentityBundle {
+  return create(wire.IdentityBundleSchema, { ...identity });
+}
+
+export function identityFromWire(message: wire.IdentityBundle, path: string, report: Report): IdentityBundle {
+  return {
+    privateKey: filled(message.privateKey, `${path}.privateKey`, report),
+    certificateChain: filled(message.certificateChain, `${path}.certificateChain`, report),
+    trustBundle: filled(message.trustBundle, `${path}.trustBundle`, report),
+  };
+}
+
+function listenToWire(address: ListenAddress): wire.ListenAddress {
+  return create(wire.ListenAddressSchema, { hosts: [...address.hosts], port: address.port });
+}
+
+function listenFromWire(
+  message: wire.ListenAddress | undefined,
+  path: string,
+  report: Report,
+): ListenAddress {
+  if (message === undefined || message.hosts.length === 0) {
+    report({ path: `${path}.hosts`, message: 'missing' });
+  }
+  return {
+    hosts: message?.hosts ?? [],
+    port: portOrZero(message?.port ?? 0, `${path}.port`, report),
+  };
+}
+
+function localPortFromWire(message: wire.LocalPort, path: string, report: Report): LocalPort {
+  return {
+    service: refFromWire(message.service, `${path}.service`, report),
+    port: portFrom(message.port, `${path}.port`, report),
+    localPort: portOrZero(message.localPort, `${path}.localPort`, report),
+  };
+}
+
+function appToWire(app: AppPort): wire.AppPort {
+  return create(wire.AppPortSchema, {
+    port: app.port,
+    appHost: app.appHost,
+    appPort: app.appPort,
+    ...(app.plain === undefined ? {} : { plain: listenToWire(app.plain) }),
+  });
+}
+
+function appFromWire(message: wire.AppPort, path: string, report: Report): AppPort {
+  const { plain } = message;
+  return {
+    port: portFrom(message.port, `${path}.port`, report),
+    appHost: filled(message.appHost, `${path}.appHost`, report),
+    appPort: portFrom(message.appPort, `${path}.appPort`, report),
+    plain: plain === undefined ? undefined : listenFromWire(plain, `${path}.plain`, report),
+  };
+}
+
+function adminFromWire(admin: wire.Bootstrap['admin'], path: string, report: Report): AdminAddress {
+  switch (admin.case) {
+    case 'adminSocket':
+      return { socket: filled(admin.value, `${path}Socket`, report) };
+    case 'adminPort':
+      return { port: portOrZero(admin.value, `${path}Port`, report) };
+    case undefined:
+      report({ path, message: 'name adminSocket or adminPort' });
+      return { port: 0 };
+  }
+}
