@@ -3,12 +3,12 @@
 import { MeshError } from '../../kit/errors.ts';
 import type { AccessRequest } from '../../mesh/decide/authorize.ts';
 import { parseIdentity } from '../../mesh/identity.ts';
+import type { Peer } from '../net/conn.ts';
 import { flag } from '../observe/flags.ts';
 import { SeriesSet } from '../observe/series.ts';
-import type { InboundRuntime, Runtime } from '../runtime/runtime.ts';
+import type { InboundRuntime } from '../runtime/runtime.ts';
 import type { Exchange } from './exchange.ts';
-import type { LiveList } from './live-list.ts';
-import type { Planner } from './serve.ts';
+import type { Planner, ProxyState } from './serve.ts';
 
 export interface InboundOptions {
   /** The port behind a listener of its own; undefined on links, where each request names it. */
@@ -44,30 +44,43 @@ export class InboundPlanner implements Planner {
   }
 }
 
-/** Ends the live requests that the new runtime would not admit. */
-export function reauthorize(live: LiveList, runtime: Runtime): void {
-  live.forEach((exchange) => {
+/** Ends the live requests and tunnels that the new runtime would not admit. */
+export function reauthorize(proxy: ProxyState): void {
+  const { runtime } = proxy;
+  proxy.live.forEach((exchange) => {
     if (exchange.direction !== 'inbound') return;
     const inbound = runtime.inbound.get(exchange.receiverPort);
-    if (inbound === undefined) return;
-    const refusal = refusalOf(exchange, inbound);
+    const refusal = inbound === undefined ? undefined : refusalOf(exchange, inbound);
     if (refusal !== undefined) exchange.abort(refusal);
   });
+  for (const { tunnel, peer, port } of proxy.inboundTunnels) {
+    const inbound = runtime.inbound.get(port);
+    const refusal = inbound === undefined ? undefined : whyRefused(inbound, peer, undefined, undefined);
+    if (refusal !== undefined) tunnel.abort(refusal);
+  }
 }
 
-/** Why the receiver does not admit this request, or undefined where it does. */
 function refusalOf(exchange: Exchange, inbound: InboundRuntime): MeshError | undefined {
-  const { identity } = exchange.context.peer.tls ?? { identity: undefined };
+  return whyRefused(inbound, exchange.context.peer, exchange.head.method, exchange.head.path);
+}
+
+/** Why the receiver does not admit this, or undefined where it does; bytes have no method or path. */
+export function whyRefused(
+  inbound: InboundRuntime,
+  peer: Peer,
+  method: string | undefined,
+  path: string | undefined,
+): MeshError | undefined {
+  const identity = peer.tls?.identity;
   if (identity === undefined && inbound.port.mtls === 'strict') {
-    return new MeshError('denied', `port ${inbound.port.port} takes callers with a mesh identity only`, {
-      origin: 'local',
-    });
+    const message = `port ${inbound.port.port} takes callers with a mesh identity only`;
+    return new MeshError('denied', message, { origin: 'local' });
   }
   if (inbound.authorization.isEmpty) return undefined;
   access.principal = identity;
   access.namespace = identity === undefined ? undefined : namespaceOf(identity);
-  access.method = exchange.head.method;
-  access.path = exchange.head.path;
+  access.method = method;
+  access.path = path;
   access.port = inbound.port.port;
   const verdict = inbound.authorization.check(access);
   if (verdict.allowed) return undefined;

@@ -22,9 +22,10 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { Exchange } from './exchange.ts';
 import type { LiveList } from './live-list.ts';
 import type { RequestIds } from './request-ids.ts';
+import type { Tunnel } from './tunnel.ts';
 
 /** One per process. */
-export interface Proxy {
+export interface ProxyState {
   /** The configuration in force; replaced by assignment. */
   runtime: Runtime;
   readonly clock: Clock;
@@ -35,6 +36,14 @@ export interface Proxy {
   readonly random: Random;
   readonly live: LiveList;
   readonly log: Log;
+  /** Opaque connections to the application, for a changed authorization to judge again. */
+  readonly inboundTunnels: Set<InboundTunnel>;
+}
+
+export interface InboundTunnel {
+  readonly tunnel: Tunnel;
+  readonly peer: Peer;
+  readonly port: number;
 }
 
 /** Decides where a request goes: calls `forward`, `refuse` or an `answer…` of the exchange, now or later. */
@@ -47,7 +56,7 @@ export interface Planner {
 
 /** The requests of one downstream connection. */
 export class ServeContext implements RequestAcceptor {
-  readonly proxy: Proxy;
+  readonly proxy: ProxyState;
   readonly planner: Planner;
   readonly direction: 'inbound' | 'outbound';
   readonly unrouted: SeriesSet;
@@ -58,7 +67,13 @@ export class ServeContext implements RequestAcceptor {
   readonly #connections: Set<ServeContext>;
   connection: ServerConnection | undefined;
 
-  constructor(proxy: Proxy, planner: Planner, protocol: string, peer: Peer, connections: Set<ServeContext>) {
+  constructor(
+    proxy: ProxyState,
+    planner: Planner,
+    protocol: string,
+    peer: Peer,
+    connections: Set<ServeContext>,
+  ) {
     this.proxy = proxy;
     this.planner = planner;
     this.direction = planner.direction;

@@ -1,0 +1,110 @@
+/**
+ * The admin page of one sidecar, on a Unix socket or a loopback port, served by our own HTTP/1.1 codec.
+ *
+ *   GET /ready · GET /metrics · GET /config · GET /clusters · POST /drain
+ */
+import type { MeshError } from '../../kit/errors.ts';
+import { messageOf } from '../../kit/errors.ts';
+import type { RequestAcceptor, RequestHead, RequestReceiver, ServerStream } from '../codec/codec.ts';
+import { Field } from '../codec/field.ts';
+
+export interface AdminPage {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+export interface AdminActions {
+  /** Why the sidecar is not ready, or undefined where it is. */
+  whyNotReady(): string | undefined;
+  metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
+  config(): unknown;
+  clusters(): unknown;
+  /** Begins the drain; the process ends when it is done. */
+  drain(): void;
+}
+
+/** Answers every request of one connection. */
+export class AdminAcceptor implements RequestAcceptor {
+  readonly #actions: AdminActions;
+  readonly #onClosed: () => void;
+
+  constructor(actions: AdminActions, onClosed: () => void) {
+    this.#actions = actions;
+    this.#onClosed = onClosed;
+  }
+
+  onRequest(stream: ServerStream, head: RequestHead): RequestReceiver {
+    const receiver = new AdminReceiver();
+    const path = head.path.split('?', 1)[0] ?? '';
+    void answer(stream, receiver, `${head.method} ${path}`, this.#actions);
+    return receiver;
+  }
+
+  onRefused(_status: number, _error: MeshError): void {}
+  onConnectionClosed(): void {
+    this.#onClosed();
+  }
+}
+
+/** Bodies are read and dropped. */
+class AdminReceiver implements RequestReceiver {
+  isGone = false;
+  onRequestData(): void {}
+  onRequestEnd(): void {}
+  onRequestAborted(): void {
+    this.isGone = true;
+  }
+  onResponseWritable(): void {}
+}
+
+/** Never rejects: a page that fails says so. */
+async function answer(
+  stream: ServerStream,
+  receiver: AdminReceiver,
+  request: string,
+  actions: AdminActions,
+): Promise<void> {
+  const page = await pageFor(request, actions).catch((thrown: unknown) => textPage(500, messageOf(thrown)));
+  if (receiver.isGone) return;
+  const body = Buffer.from(page.body, 'utf8');
+  const fields = [new Field('content-type', page.contentType)];
+  stream.sendResponse({ status: page.status, fields, contentLength: body.length }, false);
+  stream.sendData(body);
+  stream.sendEnd(undefined);
+}
+
+const paths = ['GET /ready', 'GET /metrics', 'GET /config', 'GET /clusters', 'POST /drain'];
+
+async function pageFor(request: string, actions: AdminActions): Promise<AdminPage> {
+  switch (request) {
+    case 'GET /ready': {
+      const why = actions.whyNotReady();
+      return why === undefined ? textPage(200, 'ready') : textPage(503, why);
+    }
+    case 'GET /metrics':
+      return { status: 200, ...(await actions.metrics()) };
+    case 'GET /config':
+      return jsonPage(actions.config());
+    case 'GET /clusters':
+      return jsonPage(actions.clusters());
+    case 'POST /drain':
+      actions.drain();
+      return textPage(202, 'draining');
+    default:
+      return textPage(404, `no such page; there are: ${paths.join(', ')}`);
+  }
+}
+
+function textPage(status: number, text: string): AdminPage {
+  return { status, contentType: 'text/plain; charset=utf-8', body: `${text}\n` };
+}
+
+function jsonPage(value: unknown): AdminPage {
+  const text = JSON.stringify(
+    value,
+    (_key, part: unknown) => (part instanceof Map ? Object.fromEntries(part) : part),
+    2,
+  );
+  return { status: 200, contentType: 'application/json', body: `${text}\n` };
+}

@@ -1,0 +1,72 @@
+/** Listens for the admin page where the bootstrap says: a Unix socket that only its owner opens, or loopback. */
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { MeshError } from '../../kit/errors.ts';
+import type { AdminAddress } from '../../mesh/bootstrap.ts';
+import type { Codec, ServerConnection } from '../codec/codec.ts';
+import { type Listener, listen } from '../net/listener.ts';
+import { type ConnServices, SocketConn } from '../net/socket-conn.ts';
+import { AdminAcceptor, type AdminActions } from './admin.ts';
+
+export interface AdminServices {
+  readonly net: ConnServices;
+  readonly codecs: ReadonlyMap<string, Codec>;
+}
+
+const idleMs = 60_000;
+/** Whoever reads pages holds few connections. */
+const maxConnections = 64;
+
+export class AdminServer {
+  readonly #services: AdminServices;
+  readonly #actions: AdminActions;
+  readonly #connections = new Set<ServerConnection>();
+  #listener: Listener | undefined;
+  #server: Server | undefined;
+
+  constructor(services: AdminServices, actions: AdminActions) {
+    this.#services = services;
+    this.#actions = actions;
+  }
+
+  /** Throws a MeshError that says what cannot be opened. */
+  async open(address: AdminAddress): Promise<void> {
+    const onSocket = (socket: Socket) => this.#serve(socket);
+    if ('port' in address) {
+      this.#listener = await listen({ host: '127.0.0.1', port: address.port, maxConnections }, onSocket);
+      return;
+    }
+    // A socket file that an earlier life left behind would refuse the name.
+    rmSync(address.socket, { force: true });
+    const server = createServer({ allowHalfOpen: true }, onSocket);
+    server.maxConnections = maxConnections;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (cause) =>
+        reject(
+          new MeshError('unavailable', `cannot listen on ${address.socket}: ${cause.message}`, {
+            origin: 'local',
+            cause,
+          }),
+        ),
+      );
+      server.listen(address.socket, resolve);
+    });
+    chmodSync(address.socket, 0o600);
+    this.#server = server;
+  }
+
+  close(): void {
+    this.#listener?.close();
+    this.#server?.close();
+    const error = new MeshError('draining', 'the sidecar stops', { origin: 'local' });
+    for (const connection of [...this.#connections]) connection.destroy(error);
+  }
+
+  #serve(socket: Socket): void {
+    const codec = this.#services.codecs.get('http1') as Codec;
+    const conn = new SocketConn(socket, this.#services.net, { origin: 'downstream' });
+    const acceptor = new AdminAcceptor(this.#actions, () => this.#connections.delete(connection));
+    const connection = codec.serve(conn, acceptor, { link: false, idleMs });
+    this.#connections.add(connection);
+  }
+}

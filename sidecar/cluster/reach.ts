@@ -1,0 +1,144 @@
+/**
+ * How an endpoint is reached: a link (HTTP/2 over mTLS to the sidecar beside it), TLS of its own, or plaintext
+ * (the application beside this sidecar, and services outside the mesh). Used once per connection.
+ */
+import type { Clock } from '../../kit/clock.ts';
+import { MeshError, messageOf } from '../../kit/errors.ts';
+import type { Cluster, Endpoint } from '../../mesh/model.ts';
+import type { ClientConnection, Codec } from '../codec/codec.ts';
+import type { Conn } from '../net/conn.ts';
+import { connectSocket, type DialTarget, dial } from '../net/dial.ts';
+import { type ConnServices, SocketConn } from '../net/socket-conn.ts';
+import { connectTls } from '../net/tls-connect.ts';
+import type { TlsCredentials } from '../net/tls-credentials.ts';
+import { opaqueProtocol, serverNameOf } from '../net/tls-names.ts';
+import type { PoolFactory } from './live-cluster.ts';
+import { Pool } from './pool.ts';
+
+export interface ReachServices {
+  readonly net: ConnServices;
+  readonly clock: Clock;
+  /** By name, `http1` and `http2`. */
+  readonly codecs: ReadonlyMap<string, Codec>;
+  /** Those in force at the moment of dialling; undefined where this sidecar has no identity. */
+  readonly credentials: () => TlsCredentials | undefined;
+}
+
+/** Streams on one link at once before another is opened (design: 4,096 announced by the receiver). */
+const requestsPerLink = 4096;
+const requestsPerHttp2 = 100;
+/** Requests that may stand in line for a connection of one endpoint. */
+const maxWaiting = 1024;
+/** Below the keep-alive time of common servers, so that a request seldom meets a connection they just closed. */
+const appIdleMs = 4_000;
+const linkIdleMs = 3_600_000;
+
+export function createPoolFactory(services: ReachServices): PoolFactory {
+  return (endpoint, cluster) => {
+    const codec = codecFor(endpoint, cluster, services);
+    const isLink = endpoint.transport === 'link';
+    const options = { link: isLink, idleMs: isLink ? linkIdleMs : appIdleMs };
+    const perConnection = codec.name === 'http1' ? 1 : isLink ? requestsPerLink : requestsPerHttp2;
+    return new Pool({
+      connect: (owner, done) => {
+        const protocol = endpoint.transport === 'plain' ? undefined : codec.alpn;
+        openConn(endpoint, cluster, protocol, services).then(
+          (conn) => handOver(conn, () => codec.connect(conn, owner, options), done),
+          (cause) => done(connectError(cause), undefined),
+        );
+      },
+      requestsPerConnection: perConnection,
+      maxConnections: cluster.limits.maxConnections,
+      maxWaiting,
+    });
+  };
+}
+
+/** A connection for bytes that are no requests. Rejects with a MeshError. */
+export function openTunnel(endpoint: Endpoint, cluster: Cluster, services: ReachServices): Promise<Conn> {
+  return openConn(endpoint, cluster, endpoint.transport === 'plain' ? undefined : opaqueProtocol, services);
+}
+
+/** Tries the endpoint's addresses in turn; the last failure is the one that is told. */
+async function openConn(
+  endpoint: Endpoint,
+  cluster: Cluster,
+  protocol: string | undefined,
+  services: ReachServices,
+): Promise<Conn> {
+  let failure: unknown = new MeshError('connect_failed', `${endpoint.id} has no address`, {
+    origin: 'upstream',
+    retry: 'always',
+  });
+  for (const address of endpoint.addresses) {
+    const target = { address, port: endpoint.port };
+    try {
+      const { clock, net } = services;
+      const dialOptions = { clock, timeoutMs: cluster.timeouts.connectMs };
+      if (protocol === undefined) return await dial(target, net, dialOptions);
+      return await openTls(endpoint, cluster, target, protocol, services);
+    } catch (thrown) {
+      failure = thrown;
+    }
+  }
+  throw failure;
+}
+
+async function openTls(
+  endpoint: Endpoint,
+  cluster: Cluster,
+  target: DialTarget,
+  protocol: string,
+  { net, clock, credentials }: ReachServices,
+): Promise<Conn> {
+  const current = credentials();
+  if (current === undefined) {
+    throw new MeshError('identity_refused', `no certificate yet to reach ${endpoint.id} with`, {
+      origin: 'local',
+    });
+  }
+  const timeoutMs = cluster.timeouts.connectMs;
+  const raw = await connectSocket(target, { clock, timeoutMs });
+  return new Promise((resolve, reject) => {
+    connectTls(raw, {
+      credentials: current,
+      serverName: serverNameOf(cluster.service, endpoint.targetPort),
+      protocol,
+      expected: endpoint.identity,
+      clock,
+      timeoutMs,
+      onSecure: (socket, tls) => {
+        const peer = { address: target.address, port: target.port, tls };
+        resolve(new SocketConn(socket, net, { origin: 'upstream', peer }));
+      },
+      onFailed: reject,
+    });
+  });
+}
+
+/** Links always speak HTTP/2; elsewhere the port's declared protocol decides. */
+function codecFor(endpoint: Endpoint, cluster: Cluster, { codecs }: ReachServices): Codec {
+  const isHttp2 =
+    endpoint.transport === 'link' || cluster.protocol === 'http2' || cluster.protocol === 'grpc';
+  const codec = codecs.get(isHttp2 ? 'http2' : 'http1');
+  if (codec === undefined) throw new Error(`no codec for ${cluster.protocol}`);
+  return codec;
+}
+
+/** A bug in whoever waits must not become an unhandled rejection: it ends this connection. */
+function handOver(
+  conn: Conn,
+  begin: () => ClientConnection,
+  done: (error: MeshError | undefined, connection: ClientConnection | undefined) => void,
+): void {
+  try {
+    done(undefined, begin());
+  } catch (cause) {
+    conn.destroy(new MeshError('internal', messageOf(cause), { origin: 'local', cause }));
+  }
+}
+
+function connectError(cause: unknown): MeshError {
+  if (cause instanceof MeshError) return cause;
+  return new MeshError('connect_failed', messageOf(cause), { origin: 'upstream', retry: 'always', cause });
+}

@@ -1,0 +1,237 @@
+/**
+ * The ways in: the application's own (by host, by localhost port), and its callers' (links, and a port of its own
+ * where callers without a link are admitted). Each accepted socket is looked at and given to a codec or a tunnel.
+ */
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { MeshError } from '../kit/errors.ts';
+import type { AppPort, Bootstrap, ListenAddress, LocalPort } from '../mesh/bootstrap.ts';
+import { serviceKey } from '../mesh/model.ts';
+import type { ReachServices } from './cluster/reach.ts';
+import type { Codec } from './codec/codec.ts';
+import type { PeerTls } from './net/conn.ts';
+import { type Detected, detectSocket } from './net/detect.ts';
+import { type Listener, listen, listenLocal } from './net/listener.ts';
+import { peerOf, SocketConn } from './net/socket-conn.ts';
+import { createTlsAcceptor, type TlsAcceptor } from './net/tls-accept.ts';
+import type { TlsCredentials } from './net/tls-credentials.ts';
+import { linkProtocol, opaqueProtocol, parseServerName } from './net/tls-names.ts';
+import { SeriesSet } from './observe/series.ts';
+import { InboundPlanner } from './proxy/inbound.ts';
+import { OutboundPlanner } from './proxy/outbound.ts';
+import { type Planner, type ProxyState, ServeContext } from './proxy/serve.ts';
+import { tunnelInbound, tunnelOutbound } from './proxy/tcp.ts';
+import type { Resolver } from './runtime/resolver.ts';
+
+export interface EntranceServices {
+  readonly proxy: ProxyState;
+  readonly reach: ReachServices;
+  readonly resolver: Resolver | undefined;
+}
+
+/** An idle HTTP/1.1 connection of the application or a plaintext caller. */
+const idleMs = 60_000;
+const linkIdleMs = 3_600_000;
+const http1Protocol = 'http/1.1';
+
+export class Entrances {
+  readonly #services: EntranceServices;
+  readonly #listeners: Listener[] = [];
+  readonly #acceptors: TlsAcceptor[] = [];
+  readonly #connections = new Set<ServeContext>();
+  readonly #unroutedOutbound: SeriesSet;
+  readonly #unroutedInbound: SeriesSet;
+
+  constructor(services: EntranceServices) {
+    this.#services = services;
+    const { metrics } = services.proxy;
+    const unknown = { destination: 'unknown', port: 0, source: 'unknown', route: '' };
+    this.#unroutedOutbound = new SeriesSet(metrics, { direction: 'outbound', ...unknown });
+    this.#unroutedInbound = new SeriesSet(metrics, { direction: 'inbound', ...unknown });
+  }
+
+  /** Connections being served. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** `HOST:PORT` of every open listener. */
+  get addresses(): string[] {
+    return this.#listeners.map(({ host, port }) =>
+      host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
+    );
+  }
+
+  /** Opens everything that the bootstrap names; throws a MeshError for the first that cannot be. */
+  async open(bootstrap: Bootstrap, credentials: TlsCredentials | undefined): Promise<void> {
+    const planner = this.#outboundPlanner(undefined);
+    this.#listeners.push(
+      ...(await listenLocal({ port: bootstrap.outbound.port }, (socket) =>
+        this.#detectHttp(socket, planner),
+      )),
+    );
+    for (const local of bootstrap.localPorts) await this.#openLocalPort(local);
+    if (bootstrap.link !== undefined && credentials !== undefined)
+      await this.#openLink(bootstrap.link, credentials);
+    for (const app of bootstrap.apps) {
+      if (app.plain !== undefined) await this.#openPlain(app, app.plain, credentials);
+    }
+  }
+
+  /** New handshakes show the new certificate. */
+  renew(credentials: TlsCredentials): void {
+    for (const acceptor of this.#acceptors) acceptor.renew(credentials);
+  }
+
+  /** Stops accepting; connections end as their requests do. */
+  drain(): void {
+    for (const listener of this.#listeners) listener.close();
+    for (const context of this.#connections) context.connection?.drain();
+  }
+
+  /** Nobody stays longer than the certificate that let him in. */
+  endExpired(): void {
+    const nowMs = this.#services.proxy.clock.wallMs();
+    for (const context of [...this.#connections]) {
+      const { tls } = context.peer;
+      if (tls?.notAfterMs === undefined || tls.notAfterMs > nowMs) continue;
+      const message = `the certificate of ${tls.identity ?? 'the peer'} has ended`;
+      context.connection?.destroy(new MeshError('identity_refused', message, { origin: 'downstream' }));
+    }
+  }
+
+  /** Ends everything now. */
+  close(error: MeshError): void {
+    for (const listener of this.#listeners) listener.close();
+    for (const acceptor of this.#acceptors) acceptor.close();
+    for (const context of [...this.#connections]) context.connection?.destroy(error);
+  }
+
+  async #openLocalPort(local: LocalPort): Promise<void> {
+    const call = { service: local.service, port: local.port };
+    const planner = this.#outboundPlanner(call);
+    const { proxy, reach } = this.#services;
+    const onSocket = (socket: Socket) => {
+      const port = proxy.runtime.services.get(serviceKey(local.service))?.ports.get(local.port);
+      if (port?.protocol === 'tcp') tunnelOutbound(proxy, reach, this.#plainConn(socket), call);
+      else this.#detectHttp(socket, planner);
+    };
+    this.#listeners.push(...(await listenLocal({ port: local.localPort }, onSocket)));
+  }
+
+  async #openLink(address: ListenAddress, credentials: TlsCredentials): Promise<void> {
+    const planner = new InboundPlanner({ port: undefined, unrouted: this.#unroutedInbound });
+    const acceptor = this.#createAcceptor(
+      credentials,
+      'strict',
+      [linkProtocol, opaqueProtocol],
+      (socket, tls) => {
+        if (tls.protocol === linkProtocol) this.#serve(this.#tlsConn(socket, tls), 'http2', planner, 'link');
+        else this.#serveOpaque(socket, tls);
+      },
+    );
+    for (const host of address.hosts) {
+      this.#listeners.push(await listen({ host, port: address.port }, (socket) => acceptor.accept(socket)));
+    }
+  }
+
+  /** Callers without a link: TLS with or without a certificate, or plaintext; the port's mode decides. */
+  async #openPlain(
+    app: AppPort,
+    address: ListenAddress,
+    credentials: TlsCredentials | undefined,
+  ): Promise<void> {
+    const { proxy } = this.#services;
+    const planner = new InboundPlanner({ port: app.port, unrouted: this.#unroutedInbound });
+    const acceptor =
+      credentials === undefined
+        ? undefined
+        : this.#createAcceptor(credentials, 'permissive', [], (socket, tls) => {
+            const conn = this.#tlsConn(socket, tls);
+            if (this.#isTcp(app.port)) tunnelInbound(proxy, this.#services.reach, conn, app.port);
+            else this.#serve(conn, tls.protocol === linkProtocol ? 'http2' : 'http1', planner, 'plain');
+          });
+    const onSocket = (socket: Socket) => {
+      // A server that speaks first would wait for ever for a client that does the same.
+      if (this.#isTcp(app.port)) {
+        tunnelInbound(proxy, this.#services.reach, this.#plainConn(socket), app.port);
+        return;
+      }
+      detectSocket(socket, this.#services.reach.net.timers, (detected, raw) => {
+        if (detected !== 'tls') this.#serveDetected(raw, detected, planner);
+        else if (acceptor !== undefined) acceptor.accept(raw);
+        else raw.destroy();
+      });
+    };
+    for (const host of address.hosts) {
+      this.#listeners.push(await listen({ host, port: address.port }, onSocket));
+    }
+  }
+
+  #createAcceptor(
+    credentials: TlsCredentials,
+    mode: 'strict' | 'permissive',
+    protocols: readonly string[],
+    onSecure: (socket: TLSSocket, peer: PeerTls) => void,
+  ): TlsAcceptor {
+    const { proxy } = this.#services;
+    const acceptor = createTlsAcceptor({
+      credentials,
+      mode,
+      protocols: mode === 'permissive' ? [linkProtocol, http1Protocol, ...protocols] : protocols,
+      clock: proxy.clock,
+      onSecure,
+      onRefused: (error, address) => {
+        proxy.metrics.refused++;
+        proxy.log.warn('caller refused', { from: address, reason: error.message, code: error.code });
+      },
+    });
+    this.#acceptors.push(acceptor);
+    return acceptor;
+  }
+
+  #isTcp(port: number): boolean {
+    return this.#services.proxy.runtime.inbound.get(port)?.port.protocol === 'tcp';
+  }
+
+  #serveOpaque(socket: TLSSocket, tls: PeerTls): void {
+    const conn = this.#tlsConn(socket, tls);
+    const port = tls.serverName === undefined ? undefined : parseServerName(tls.serverName)?.port;
+    tunnelInbound(this.#services.proxy, this.#services.reach, conn, port ?? 0);
+  }
+
+  #detectHttp(socket: Socket, planner: Planner): void {
+    detectSocket(socket, this.#services.reach.net.timers, (detected, raw) =>
+      this.#serveDetected(raw, detected, planner),
+    );
+  }
+
+  /** What is neither HTTP version is given to HTTP/1.1, which answers 400. */
+  #serveDetected(socket: Socket, detected: Detected, planner: Planner): void {
+    this.#serve(this.#plainConn(socket), detected === 'http2' ? 'http2' : 'http1', planner, 'plain');
+  }
+
+  #serve(conn: SocketConn, protocol: string, planner: Planner, kind: 'link' | 'plain'): void {
+    const { proxy, reach } = this.#services;
+    const codec = reach.codecs.get(protocol) as Codec;
+    const context = new ServeContext(proxy, planner, protocol, conn.peer, this.#connections);
+    const isLink = kind === 'link';
+    context.connection = codec.serve(conn, context, { link: isLink, idleMs: isLink ? linkIdleMs : idleMs });
+  }
+
+  #outboundPlanner(
+    call: LocalPort | { readonly service: LocalPort['service']; readonly port: number } | undefined,
+  ) {
+    const { resolver } = this.#services;
+    return new OutboundPlanner({ call, resolver, unrouted: this.#unroutedOutbound });
+  }
+
+  #plainConn(socket: Socket): SocketConn {
+    return new SocketConn(socket, this.#services.reach.net, { origin: 'downstream' });
+  }
+
+  #tlsConn(socket: TLSSocket, tls: PeerTls): SocketConn {
+    const peer = { ...peerOf(socket), tls };
+    return new SocketConn(socket, this.#services.reach.net, { origin: 'downstream', peer });
+  }
+}

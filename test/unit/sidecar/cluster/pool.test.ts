@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { MeshError } from '../../../../kit/errors.ts';
+import { type Connect, type ConnectionWaiter, Pool } from '../../../../sidecar/cluster/pool.ts';
+import type { ClientConnection, ClientConnectionOwner } from '../../../../sidecar/codec/codec.ts';
+import { FakeClientConnection, requestHead } from '../../../support/fake-codec.ts';
+
+const refused = new MeshError('connect_refused', 'refused', { origin: 'upstream', retry: 'always' });
+
+/** Uses the connection at once, as an exchange does. */
+class Waiter implements ConnectionWaiter {
+  connection: ClientConnection | undefined;
+  error: MeshError | undefined;
+
+  onConnection(connection: ClientConnection): void {
+    this.connection = connection;
+    connection.request(requestHead(), true, undefined as never);
+  }
+  onConnectFailed(error: MeshError): void {
+    this.error = error;
+  }
+}
+
+interface Dial {
+  readonly owner: ClientConnectionOwner;
+  readonly done: Parameters<Connect>[1];
+}
+
+function createPool(options: { capacity?: number; maxConnections?: number; maxWaiting?: number } = {}) {
+  const dials: Dial[] = [];
+  const pool = new Pool({
+    connect: (owner, done) => dials.push({ owner, done }),
+    requestsPerConnection: options.capacity ?? 1,
+    maxConnections: options.maxConnections ?? 10,
+    maxWaiting: options.maxWaiting ?? 10,
+  });
+  const acquire = () => {
+    const waiter = new Waiter();
+    pool.acquire(waiter);
+    return waiter;
+  };
+  /** Lets the oldest dial succeed. */
+  const connect = () => {
+    const { owner, done } = dials.shift() as Dial;
+    const connection = new FakeClientConnection(options.capacity ?? 1);
+    done(undefined, connection);
+    return { connection, owner };
+  };
+  const finish = ({ connection, owner }: ReturnType<typeof connect>) => {
+    connection.available++;
+    connection.active--;
+    owner.onAvailable(connection);
+  };
+  return { pool, dials, acquire, connect, finish };
+}
+
+describe('Pool', () => {
+  it('dials for the first request and reuses the connection for the next', () => {
+    const { dials, acquire, connect, finish } = createPool();
+    const first = acquire();
+    const connected = connect();
+    assert.equal(first.connection, connected.connection);
+    finish(connected);
+    assert.equal(acquire().connection, connected.connection);
+    assert.equal(dials.length, 0);
+  });
+
+  it('dials one connection each where a connection takes one request', () => {
+    const { dials, acquire } = createPool();
+    acquire();
+    acquire();
+    assert.equal(dials.length, 2);
+  });
+
+  it('dials once for many where a connection takes many', () => {
+    const { dials, acquire, connect } = createPool({ capacity: 100, maxWaiting: 50 });
+    const waiters = Array.from({ length: 50 }, acquire);
+    assert.equal(dials.length, 1);
+    const { connection } = connect();
+    assert.ok(waiters.every((waiter) => waiter.connection === connection));
+  });
+
+  it('gives a freed connection to the first in line when no more may be opened', () => {
+    const { dials, acquire, connect, finish } = createPool({ maxConnections: 1 });
+    acquire();
+    const connected = connect();
+    const second = acquire();
+    const third = acquire();
+    assert.equal(dials.length, 0);
+    finish(connected);
+    assert.equal(second.connection, connected.connection);
+    assert.equal(third.connection, undefined);
+  });
+
+  it('refuses when the line is full', () => {
+    const { acquire } = createPool({ maxConnections: 0, maxWaiting: 1 });
+    acquire();
+    assert.equal(acquire().error?.code, 'overloaded');
+  });
+
+  it('fails the one a dial was for, and dials for those left', () => {
+    const { dials, acquire } = createPool({ maxConnections: 1 });
+    const first = acquire();
+    const second = acquire();
+    dials.shift()?.done(refused, undefined);
+    assert.equal(first.error, refused);
+    assert.equal(second.error, undefined);
+    assert.equal(dials.length, 1);
+  });
+
+  it('fails a request whose connection closes before it could be used, instead of dialling for ever', () => {
+    const { dials, acquire } = createPool({ capacity: 100 });
+    const waiter = acquire();
+    const { owner, done } = dials.shift() as Dial;
+    const connection = new FakeClientConnection(0);
+    done(undefined, connection);
+    owner.onUnavailable(connection);
+    owner.onClosed(connection, refused);
+    assert.equal(waiter.error, refused);
+    assert.equal(dials.length, 0);
+  });
+
+  it('does not give out a connection that takes no more', () => {
+    const { acquire, connect, finish, dials } = createPool();
+    acquire();
+    const connected = connect();
+    finish(connected);
+    connected.connection.available = 0;
+    connected.owner.onUnavailable(connected.connection);
+    assert.equal(acquire().connection, undefined);
+    assert.equal(dials.length, 1);
+  });
+
+  it('forgets who no longer waits', () => {
+    const { pool, acquire, connect } = createPool();
+    const gone = acquire();
+    pool.forget(gone);
+    connect();
+    assert.equal(gone.connection, undefined);
+  });
+
+  it('replaces a connection by opening the next before it drains the last', () => {
+    const { pool, acquire, connect, dials } = createPool({ capacity: 100 });
+    acquire();
+    const old = connect();
+    pool.replace();
+    assert.equal(dials.length, 1);
+    assert.deepEqual(old.connection.calls, []);
+    connect();
+    assert.deepEqual(old.connection.calls, ['drain']);
+  });
+
+  it('keeps the connection it has where its replacement cannot be opened', () => {
+    const { pool, acquire, connect, dials } = createPool({ capacity: 100 });
+    acquire();
+    const old = connect();
+    pool.replace();
+    dials.shift()?.done(refused, undefined);
+    assert.deepEqual(old.connection.calls, []);
+    assert.equal(acquire().connection, old.connection);
+  });
+
+  it('fails who waits when it is drained', () => {
+    const { pool, acquire } = createPool();
+    const waiter = acquire();
+    pool.drain();
+    assert.equal(waiter.error?.code, 'unavailable');
+    assert.equal(waiter.error?.retry, 'always');
+  });
+});

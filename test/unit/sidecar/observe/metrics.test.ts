@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { renderMetrics } from '../../../../sidecar/observe/exposition.ts';
+import { flag } from '../../../../sidecar/observe/flags.ts';
+import { Metrics, type RequestLabels } from '../../../../sidecar/observe/metrics.ts';
+
+const labels: RequestLabels = {
+  direction: 'outbound',
+  destination: 'shop/orders',
+  port: 80,
+  source: 'spiffe://mesh/ns/shop/sa/web',
+  route: 'HTTPRoute shop/orders #0',
+  protocol: 'http',
+  mtls: 'yes',
+};
+const gauges = { configVersion: 7, certificateExpirySeconds: 1_800_000_000, accessLogDropped: 3 };
+
+describe('metrics', () => {
+  it('counts requests by status class under their labels', async () => {
+    const metrics = new Metrics();
+    const id = metrics.series(labels);
+    metrics.record(id, 200, 0, 3);
+    metrics.record(id, 204, 0, 3);
+    metrics.record(id, 503, flag.noHealthyUpstream, 3);
+    metrics.record(id, 0, flag.downstreamClosed, 3);
+    const { body } = await renderMetrics(metrics, gauges);
+    const line = (code: string) =>
+      body
+        .split('\n')
+        .find((one) => one.startsWith('heddle_requests_total') && one.includes(`code="${code}"`));
+    assert.match(line('2xx') ?? '', / 2$/);
+    assert.match(line('5xx') ?? '', / 1$/);
+    assert.match(line('none') ?? '', / 1$/);
+    assert.match(line('2xx') ?? '', /destination="shop\/orders"/);
+    assert.match(body, /heddle_response_flags_total\{flag="UH"\} 1/);
+  });
+
+  it('gives the same labels the same series and others another', () => {
+    const metrics = new Metrics();
+    assert.equal(metrics.series(labels), metrics.series({ ...labels }));
+    assert.notEqual(metrics.series(labels), metrics.series({ ...labels, port: 81 }));
+  });
+
+  it('shows durations as a cumulative histogram', async () => {
+    const metrics = new Metrics();
+    const id = metrics.series(labels);
+    for (const ms of [0.2, 3, 3, 70_000]) metrics.record(id, 200, 0, ms);
+    const { body } = await renderMetrics(metrics, gauges);
+    const bucket = (le: string) =>
+      body
+        .split('\n')
+        .find(
+          (one) =>
+            one.startsWith('heddle_request_duration_milliseconds_bucket') && one.includes(`le="${le}"`),
+        );
+    assert.match(bucket('0.5') ?? '', / 1$/);
+    assert.match(bucket('5') ?? '', / 3$/);
+    assert.match(bucket('60000') ?? '', / 3$/);
+    assert.match(bucket('+Inf') ?? '', / 4$/);
+    assert.match(body, /heddle_request_duration_milliseconds_count\{[^}]*\} 4/);
+  });
+
+  it('shares the last series when there are too many label sets', () => {
+    const metrics = new Metrics();
+    const ids = new Set<number>();
+    for (let port = 0; port < 5_000; port++) ids.add(metrics.series({ ...labels, port }));
+    assert.equal(ids.size, 4_096);
+  });
+});

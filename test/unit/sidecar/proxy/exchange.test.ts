@@ -1,0 +1,318 @@
+/** One request through its exchange, with scripted codecs on both sides. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { MeshError } from '../../../../kit/errors.ts';
+import { silentLog } from '../../../../kit/log.ts';
+import { seededRandom } from '../../../../kit/random.ts';
+import type { Cluster, Endpoint } from '../../../../mesh/model.ts';
+import { LiveCluster } from '../../../../sidecar/cluster/live-cluster.ts';
+import { Pool } from '../../../../sidecar/cluster/pool.ts';
+import type { ClientConnectionOwner } from '../../../../sidecar/codec/codec.ts';
+import { Field } from '../../../../sidecar/codec/field.ts';
+import { TimerWheel } from '../../../../sidecar/net/timer-wheel.ts';
+import { flagNames } from '../../../../sidecar/observe/flags.ts';
+import { Metrics } from '../../../../sidecar/observe/metrics.ts';
+import type { Outcome } from '../../../../sidecar/observe/outcome.ts';
+import { SeriesSet } from '../../../../sidecar/observe/series.ts';
+import type { Exchange } from '../../../../sidecar/proxy/exchange.ts';
+import { LiveList } from '../../../../sidecar/proxy/live-list.ts';
+import { RequestIds } from '../../../../sidecar/proxy/request-ids.ts';
+import { type ProxyState, ServeContext } from '../../../../sidecar/proxy/serve.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+import {
+  FakeClientConnection,
+  FakeServerStream,
+  requestHead,
+  responseHead,
+  type SentRequest,
+} from '../../../support/fake-codec.ts';
+
+const description: Cluster = {
+  name: 'shop/orders:80',
+  service: { namespace: 'shop', name: 'orders' },
+  port: 80,
+  protocol: 'http',
+  balance: 'round_robin',
+  timeouts: { connectMs: 1_000, requestMs: 0, idleMs: 60_000 },
+  retry: { attempts: 1 },
+  limits: { maxConnections: 10, maxRequests: 2 },
+};
+
+const endpoint = (name: string): Endpoint => ({
+  id: name,
+  identity: 'spiffe://mesh/ns/shop/sa/orders',
+  transport: 'link',
+  addresses: ['127.0.0.1'],
+  port: 9000,
+  targetPort: 8080,
+  network: '',
+  locality: { region: '', zone: '' },
+  weight: 1,
+  state: 'ready',
+  features: [],
+});
+
+function setUp(options: { endpoints?: string[]; requestMs?: number } = {}) {
+  const clock = new FakeClock();
+  const connections: { name: string; connection: FakeClientConnection; owner: ClientConnectionOwner }[] = [];
+  const refuse = new Set<string>();
+  const cluster = new LiveCluster(
+    description,
+    ({ id }) =>
+      new Pool({
+        connect: (owner, done) => {
+          if (refuse.has(id)) {
+            done(
+              new MeshError('connect_refused', `${id} refused`, { origin: 'upstream', retry: 'always' }),
+              undefined,
+            );
+            return;
+          }
+          const connection = new FakeClientConnection();
+          connections.push({ name: id, connection, owner });
+          done(undefined, connection);
+        },
+        requestsPerConnection: 1,
+        maxConnections: 10,
+        maxWaiting: 10,
+      }),
+    seededRandom(1),
+  );
+  cluster.setEndpoints({
+    cluster: description.name,
+    version: 1,
+    endpoints: (options.endpoints ?? ['a']).map(endpoint),
+  });
+  const outcomes: Outcome[] = [];
+  const metrics = new Metrics();
+  const unrouted = new SeriesSet(metrics, {
+    direction: 'outbound',
+    destination: '',
+    port: 0,
+    source: '',
+    route: '',
+  });
+  const proxy = {
+    runtime: {} as ProxyState['runtime'],
+    clock,
+    timers: new TimerWheel(clock),
+    metrics,
+    accessLog: {
+      wants: () => true,
+      write: (outcome: Outcome) => outcomes.push(outcome),
+    } as unknown as ProxyState['accessLog'],
+    requestIds: new RequestIds('test'),
+    random: seededRandom(2),
+    live: new LiveList(),
+    log: silentLog,
+    inboundTunnels: new Set(),
+  } satisfies ProxyState;
+  const forwarding = {
+    cluster,
+    route: 'HTTPRoute shop/orders #0',
+    filters: [],
+    requestMs: options.requestMs,
+    attemptMs: undefined,
+  };
+  const planner = {
+    direction: 'outbound' as const,
+    unrouted,
+    plan: (exchange: Exchange) => exchange.forward(forwarding),
+  };
+  const peer = { address: '127.0.0.1', port: 5, tls: undefined };
+  const context = new ServeContext(proxy, planner, 'http1', peer, new Set());
+  const begin = (head = requestHead(), end = true) => {
+    const stream = new FakeServerStream();
+    return { stream, exchange: context.onRequest(stream, head, end) as Exchange };
+  };
+  const sent = (at = 0): SentRequest => connections[at]?.connection.requests[0] as SentRequest;
+  return { clock, cluster, connections, refuse, outcomes, metrics, proxy, begin, sent };
+}
+
+const upstreamError = (
+  code: 'connection_reset' | 'stream_refused',
+  retry: 'always' | 'if_reused' | 'never',
+) => new MeshError(code, 'the upstream broke', { origin: 'upstream', retry });
+
+describe('Exchange', () => {
+  it('carries head, body and trailers in both directions and counts itself out', () => {
+    const { begin, sent, outcomes, cluster, proxy } = setUp();
+    const { stream, exchange } = begin(requestHead({ method: 'POST' }), false);
+    exchange.onRequestData(Buffer.from('ping'));
+    exchange.onRequestEnd(undefined);
+    assert.deepEqual(sent().stream.calls, ['data ping', 'end']);
+    sent().receiver.onResponse(responseHead(200), false);
+    sent().receiver.onResponseData(Buffer.from('pong!'));
+    sent().receiver.onResponseEnd([new Field('x-sum', '5')]);
+    assert.deepEqual(stream.calls, ['response 200', 'data 5', 'end x-sum: 5']);
+    assert.equal(outcomes.length, 1);
+    assert.equal(outcomes[0]?.requestBytes, 4);
+    assert.equal(outcomes[0]?.responseBytes, 5);
+    assert.equal(outcomes[0]?.endpoint, 'a');
+    assert.deepEqual([cluster.active, proxy.live.size, proxy.metrics.active], [0, 0, 0]);
+  });
+
+  it("names the receiver's port on a link and gives the request an id", () => {
+    const { begin, sent } = setUp();
+    begin();
+    const lines = sent().head.fields.map((field) => field.line.trim());
+    assert.deepEqual(lines, ['x-request-id: test-0000000000000001', 'heddle-port: 8080']);
+  });
+
+  it('keeps the id that the request came with', () => {
+    const { begin, sent } = setUp();
+    begin(requestHead({ fields: [new Field('x-request-id', 'mine')] }));
+    assert.deepEqual(
+      sent()
+        .head.fields.filter((field) => field.name === 'x-request-id')
+        .map((field) => field.value),
+      ['mine'],
+    );
+  });
+
+  it('sends a request again, elsewhere, when the first endpoint refuses the connection', () => {
+    const { begin, refuse, connections, outcomes, sent } = setUp({ endpoints: ['a', 'b'] });
+    refuse.add('a');
+    begin();
+    begin();
+    connections.forEach((_, at) => {
+      sent(at).receiver.onResponse(responseHead(204), true);
+    });
+    assert.ok(connections.every(({ name }) => name === 'b'));
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      [204, 204],
+    );
+    assert.deepEqual(outcomes.map(({ attempts }) => attempts).sort(), [1, 2]);
+    assert.ok(outcomes.some(({ flags }) => flagNames(flags) === 'RT'));
+  });
+
+  it('answers 503 UF when all attempts are refused', () => {
+    const { begin, refuse, outcomes } = setUp();
+    refuse.add('a');
+    const { stream } = begin();
+    assert.equal(stream.calls[0], 'response 503');
+    assert.match(flagNames(outcomes[0]?.flags ?? 0), /UF/);
+  });
+
+  it('sends the kept body again after a stream was refused', () => {
+    const { begin, sent } = setUp({ endpoints: ['a', 'b'] });
+    const { exchange } = begin(requestHead({ method: 'POST' }), false);
+    exchange.onRequestData(Buffer.from('one'));
+    sent(0).receiver.onResponseAborted(upstreamError('stream_refused', 'always'));
+    exchange.onRequestData(Buffer.from('two'));
+    exchange.onRequestEnd(undefined);
+    assert.deepEqual(sent(1).stream.calls, ['data one', 'data two', 'end']);
+  });
+
+  it('does not send a body again that outgrew what is kept', () => {
+    const { begin, sent, connections } = setUp({ endpoints: ['a', 'b'] });
+    const { stream, exchange } = begin(requestHead({ method: 'POST' }), false);
+    exchange.onRequestData(Buffer.alloc(65 * 1024));
+    sent(0).receiver.onResponseAborted(upstreamError('stream_refused', 'always'));
+    assert.equal(connections.length, 1);
+    assert.equal(stream.calls[0], 'response 503');
+  });
+
+  it('retries on a dead reused connection only what may be sent twice', () => {
+    for (const [method, attempts] of [
+      ['GET', 2],
+      ['POST', 1],
+    ] as const) {
+      const { begin, connections, sent, outcomes } = setUp({ endpoints: ['a', 'b'] });
+      begin(requestHead({ method }));
+      (connections[0] as { connection: FakeClientConnection }).connection.reused = true;
+      sent(0).receiver.onResponseAborted(upstreamError('connection_reset', 'if_reused'));
+      if (attempts === 2) sent(1).receiver.onResponse(responseHead(200), true);
+      assert.equal(outcomes[0]?.attempts, attempts, method);
+      assert.equal(outcomes[0]?.status, attempts === 2 ? 200 : 502, method);
+    }
+  });
+
+  it('never answers twice: an upstream that breaks after its head resets the downstream', () => {
+    const { begin, sent, outcomes } = setUp();
+    const { stream } = begin();
+    sent().receiver.onResponse(responseHead(200), false);
+    sent().receiver.onResponseAborted(upstreamError('connection_reset', 'if_reused'));
+    assert.deepEqual(stream.calls, ['response 200', 'reset connection_reset']);
+    assert.match(flagNames(outcomes[0]?.flags ?? 0), /UC/);
+  });
+
+  it('cancels the upstream when the downstream goes away', () => {
+    const { begin, sent, outcomes } = setUp();
+    const { exchange } = begin(requestHead({ method: 'POST' }), false);
+    exchange.onRequestAborted(new MeshError('connection_closed', 'gone', { origin: 'downstream' }));
+    assert.deepEqual(sent().stream.calls, ['cancel connection_closed']);
+    assert.equal(outcomes[0]?.status, 0);
+    assert.equal(flagNames(outcomes[0]?.flags ?? 0), 'DC');
+  });
+
+  it('holds the downstream back while the upstream is full, and the other way round', () => {
+    const { begin, sent } = setUp();
+    const { stream, exchange } = begin(requestHead({ method: 'POST' }), false);
+    sent().stream.hasRoom = false;
+    exchange.onRequestData(Buffer.from('x'));
+    assert.deepEqual(stream.calls, ['pause']);
+    sent().receiver.onRequestWritable();
+    assert.deepEqual(stream.calls, ['pause', 'resume']);
+    stream.hasRoom = false;
+    sent().receiver.onResponse(responseHead(200), false);
+    sent().receiver.onResponseData(Buffer.from('y'));
+    assert.ok(sent().stream.calls.includes('pause'));
+    exchange.onResponseWritable();
+    assert.ok(sent().stream.calls.includes('resume'));
+  });
+
+  it('answers 504 UT when the request takes longer than its timeout', () => {
+    const { begin, clock, sent, outcomes } = setUp({ requestMs: 500 });
+    const { stream } = begin();
+    clock.advance(400);
+    assert.deepEqual(stream.calls, []);
+    clock.advance(400);
+    assert.equal(stream.calls[0], 'response 504');
+    assert.deepEqual(sent().stream.calls, ['cancel deadline_exceeded']);
+    assert.equal(flagNames(outcomes[0]?.flags ?? 0), 'UT');
+  });
+
+  it('lets a body flow for longer than the idle time, but not stand still for it', () => {
+    const { begin, clock, sent, outcomes } = setUp();
+    const { stream } = begin();
+    sent().receiver.onResponse(responseHead(200), false);
+    for (let n = 0; n < 5; n++) {
+      sent().receiver.onResponseData(Buffer.from('tick'));
+      clock.advance(40_000);
+    }
+    assert.ok(!stream.calls.some((call) => call.startsWith('reset')));
+    clock.advance(120_000);
+    assert.equal(stream.calls.at(-1), 'reset idle_timeout');
+    assert.match(flagNames(outcomes[0]?.flags ?? 0), /SI/);
+  });
+
+  it("refuses beyond the cluster's limit of requests", () => {
+    const { begin, outcomes } = setUp();
+    begin();
+    begin();
+    const { stream } = begin();
+    assert.equal(stream.calls[0], 'response 503');
+    assert.equal(flagNames(outcomes[0]?.flags ?? 0), 'UO');
+  });
+
+  it('answers a gRPC caller in its own terms', () => {
+    const { begin, refuse } = setUp();
+    refuse.add('a');
+    const { stream } = begin(
+      requestHead({ method: 'POST', fields: [new Field('content-type', 'application/grpc')] }),
+    );
+    assert.deepEqual(stream.calls, ['response 200 end']);
+    const status = stream.heads[0]?.fields.find((field) => field.name === 'grpc-status');
+    assert.equal(status?.value, '14');
+  });
+
+  it('reads the gRPC status from the trailers', () => {
+    const { begin, sent, outcomes } = setUp();
+    begin(requestHead({ method: 'POST', fields: [new Field('content-type', 'application/grpc+proto')] }));
+    sent().receiver.onResponse(responseHead(200), false);
+    sent().receiver.onResponseEnd([new Field('grpc-status', '5')]);
+    assert.equal(outcomes[0]?.grpcStatus, 5);
+  });
+});
