@@ -216,7 +216,9 @@ export class Entrances {
     const codec = reach.codecs.get(protocol) as Codec;
     const context = new ServeContext(proxy, planner, protocol, conn.peer, this.#connections);
     const isLink = kind === 'link';
-    context.connection = codec.serve(conn, context, { link: isLink, idleMs: isLink ? linkIdleMs : idleMs });
+    const { net, memo } = reach;
+    const options = { link: isLink, idleMs: isLink ? linkIdleMs : idleMs, timers: net.timers, memo };
+    context.connection = codec.serve(conn, context, options);
   }
 
   #outboundPlanner(

@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { MeshError } from '../../kit/errors.ts';
 import type { AdminAddress } from '../../mesh/bootstrap.ts';
 import type { Codec, ServerConnection } from '../codec/codec.ts';
+import type { FieldMemo } from '../codec/field-memo.ts';
 import { type Listener, listen } from '../net/listener.ts';
 import { type ConnServices, SocketConn } from '../net/socket-conn.ts';
 import { AdminAcceptor, type AdminActions } from './admin.ts';
@@ -11,6 +12,7 @@ import { AdminAcceptor, type AdminActions } from './admin.ts';
 export interface AdminServices {
   readonly net: ConnServices;
   readonly codecs: ReadonlyMap<string, Codec>;
+  readonly memo: FieldMemo;
 }
 
 const idleMs = 60_000;
@@ -63,10 +65,11 @@ export class AdminServer {
   }
 
   #serve(socket: Socket): void {
-    const codec = this.#services.codecs.get('http1') as Codec;
-    const conn = new SocketConn(socket, this.#services.net, { origin: 'downstream' });
+    const { codecs, net, memo } = this.#services;
+    const codec = codecs.get('http1') as Codec;
+    const conn = new SocketConn(socket, net, { origin: 'downstream' });
     const acceptor = new AdminAcceptor(this.#actions, () => this.#connections.delete(connection));
-    const connection = codec.serve(conn, acceptor, { link: false, idleMs });
+    const connection = codec.serve(conn, acceptor, { link: false, idleMs, timers: net.timers, memo });
     this.#connections.add(connection);
   }
 }

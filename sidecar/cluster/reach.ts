@@ -6,6 +6,7 @@ import type { Clock } from '../../kit/clock.ts';
 import { MeshError, messageOf } from '../../kit/errors.ts';
 import type { Cluster, Endpoint } from '../../mesh/model.ts';
 import type { ClientConnection, Codec } from '../codec/codec.ts';
+import type { FieldMemo } from '../codec/field-memo.ts';
 import type { Conn } from '../net/conn.ts';
 import { connectSocket, type DialTarget, dial } from '../net/dial.ts';
 import { type ConnServices, SocketConn } from '../net/socket-conn.ts';
@@ -18,6 +19,7 @@ import { Pool } from './pool.ts';
 export interface ReachServices {
   readonly net: ConnServices;
   readonly clock: Clock;
+  readonly memo: FieldMemo;
   /** By name, `http1` and `http2`. */
   readonly codecs: ReadonlyMap<string, Codec>;
   /** Those in force at the moment of dialling; undefined where this sidecar has no identity. */
@@ -37,7 +39,8 @@ export function createPoolFactory(services: ReachServices): PoolFactory {
   return (endpoint, cluster) => {
     const codec = codecFor(endpoint, cluster, services);
     const isLink = endpoint.transport === 'link';
-    const options = { link: isLink, idleMs: isLink ? linkIdleMs : appIdleMs };
+    const { net, memo } = services;
+    const options = { link: isLink, idleMs: isLink ? linkIdleMs : appIdleMs, timers: net.timers, memo };
     const perConnection = codec.name === 'http1' ? 1 : isLink ? requestsPerLink : requestsPerHttp2;
     return new Pool({
       connect: (owner, done) => {
