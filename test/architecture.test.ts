@@ -32,7 +32,7 @@ const allowed: Record<string, readonly string[]> = {
     'sidecar/codec',
     'sidecar/net',
   ],
-  'sidecar/admin': [...sidecarBase, 'sidecar/runtime', 'sidecar/cluster'],
+  'sidecar/admin': [...sidecarBase, 'sidecar/codec', 'sidecar/net'],
   sidecar: [
     ...sidecarBase,
     'proto',
