@@ -1,0 +1,137 @@
+/**
+ * What the supervisor remembers on disk: the ports and processes of every instance. Notes are never the last word:
+ * a process counts only while that very process runs, and where notes are lost the marks in the environments of
+ * running processes stand in for them.
+ */
+import { join } from 'node:path';
+import type { Clock, Timer } from '../../kit/clock.ts';
+import { messageOf } from '../../kit/errors.ts';
+import type { Log } from '../../kit/log.ts';
+import { readSaved, writeSaved } from '../disk/saved-file.ts';
+import type { NodeSettings } from '../plan/instance-plan.ts';
+import type { RunningProcess } from './instance-runner.ts';
+import { type Role, roles } from './instance-state.ts';
+import { mark } from './marks.ts';
+import type { InstancePorts } from './ports.ts';
+import { isAlive, type ProcessTable } from './proc.ts';
+
+export interface FoundInstance {
+  readonly ports: InstancePorts;
+  readonly running: Readonly<Partial<Record<Role, RunningProcess>>>;
+}
+
+export interface Notes {
+  /** What earlier lives of the agent left running, and the ports of what they ran. */
+  found(): Map<string, FoundInstance>;
+  /** Writes soon; several calls within a moment are one write. */
+  keep(current: () => Readonly<Record<string, FoundInstance>>): void;
+  /** Writes what is still to be written. */
+  close(): void;
+}
+
+export interface NotesInit {
+  readonly settings: NodeSettings;
+  readonly clock: Clock;
+  readonly table: ProcessTable;
+  readonly log: Log;
+}
+
+const writeDelayMs = 20;
+/** Until the next try where the disk was full. */
+const retryMs = 10_000;
+
+export function createNotes({ settings, clock, table, log }: NotesInit): Notes {
+  const path = join(settings.stateDir, 'instances');
+  let timer: Timer | undefined;
+  let pending: (() => Readonly<Record<string, FoundInstance>>) | undefined;
+
+  const write = (): void => {
+    timer = undefined;
+    if (pending === undefined) return;
+    try {
+      writeSaved(path, Buffer.from(JSON.stringify(pending())));
+      pending = undefined;
+    } catch (error) {
+      log.error('state not written, the one before stays', { path, reason: messageOf(error) });
+      timer = clock.after(retryMs, write);
+    }
+  };
+
+  return {
+    found() {
+      const found = new Map<string, FoundInstance>();
+      for (const [id, { ports, running }] of Object.entries(readNotes(path, log))) {
+        found.set(id, { ports, running: stillRunning(running, table) });
+      }
+      for (const [id, marked] of findMarked(settings.stateDir, table)) {
+        const noted = found.get(id);
+        found.set(id, {
+          ports: { ...marked.ports, ...noted?.ports },
+          running: { ...marked.running, ...noted?.running },
+        });
+      }
+      return found;
+    },
+    keep(current) {
+      pending = current;
+      timer ??= clock.after(writeDelayMs, write);
+    },
+    close() {
+      timer?.cancel();
+      write();
+      timer?.cancel();
+    },
+  };
+}
+
+function readNotes(path: string, log: Log): Record<string, FoundInstance> {
+  const bytes = readSaved(path, log);
+  if (bytes === undefined) return {};
+  try {
+    // Its checksum was right, so it is what this program wrote.
+    return JSON.parse(bytes.toString('utf8')) as Record<string, FoundInstance>;
+  } catch (error) {
+    log.error('state not readable, taken from running processes', { path, reason: messageOf(error) });
+    return {};
+  }
+}
+
+function stillRunning(running: FoundInstance['running'], table: ProcessTable): FoundInstance['running'] {
+  const alive: Partial<Record<Role, RunningProcess>> = {};
+  for (const role of roles) {
+    const noted = running[role];
+    if (noted !== undefined && isAlive(table, noted.ref)) alive[role] = noted;
+  }
+  return alive;
+}
+
+/** Processes by their marks: of several of one role the oldest that leads a session is the one we started. */
+function findMarked(stateDir: string, table: ProcessTable): Map<string, FoundInstance> {
+  const found = new Map<string, FoundInstance>();
+  const leaders = table
+    .marked(mark.stateDir, stateDir)
+    .filter(({ ref, session }) => ref.pid === session)
+    .sort((a, b) => a.ref.startTicks - b.ref.startTicks);
+  for (const { ref, env } of leaders) {
+    const id = env[mark.instance];
+    const role = roles.find((name) => name === env[mark.role]);
+    if (id === undefined || role === undefined) continue;
+    const known = found.get(id);
+    if (known?.running[role] !== undefined) continue;
+    found.set(id, {
+      ports: { ...portsFrom(env[mark.ports]), ...known?.ports },
+      running: { ...known?.running, [role]: { ref, hash: env[mark.plan] ?? '' } },
+    });
+  }
+  return found;
+}
+
+function portsFrom(json: string | undefined): InstancePorts {
+  try {
+    const ports: unknown = JSON.parse(json ?? '{}');
+    if (typeof ports !== 'object' || ports === null) return {};
+    return Object.fromEntries(Object.entries(ports).filter(([, port]) => Number.isInteger(port)));
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,221 @@
+/** The supervisor with real processes: start, death, adoption, strangers, changes, stop. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer, get } from 'node:http';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { writeSaved } from '../../../../node-agent/disk/saved-file.ts';
+import { placementOf, supervisorBench, workloadOf } from '../../../support/agent/supervisor-bench.ts';
+import { defer } from '../../../support/cleanup.ts';
+import { eventually, within } from '../../../support/eventually.ts';
+import { guardLeaks } from '../../../support/leak-guard.ts';
+import { isAlive } from '../../../support/process-table.ts';
+import { mark } from '../../../support/processes.ts';
+
+guardLeaks();
+
+const id = 'shop/web.0@n1';
+
+/** The application's answer: its environment. */
+function environmentOf(port: number): Promise<Map<string, string>> {
+  return new Promise((resolve, reject) => {
+    get({ host: '127.0.0.1', port, agent: false }, (response) => {
+      response.setEncoding('utf8');
+      let body = '';
+      response.on('data', (text: string) => {
+        body += text;
+      });
+      response.on('end', () => resolve(new Map(Object.entries(JSON.parse(body)))));
+    }).on('error', reject);
+  });
+}
+
+function portIn(folder: string): number {
+  const saved = readFileSync(join(folder, 'instances'), 'utf8');
+  return JSON.parse(saved.slice(saved.indexOf('\n') + 1))[id].ports['app/8080'];
+}
+
+describe('supervisor', () => {
+  it('starts sidecar and application, tells the application where, and passes no secret on', async (t) => {
+    const bench = supervisorBench(t);
+    Object.assign(process.env, { AGENT_SECRET: 'hidden' });
+    const supervisor = bench.open();
+    const call = {
+      service: { namespace: 'shop', name: 'order-book' },
+      port: 80,
+      protocol: 'http' as const,
+      localPort: undefined,
+    };
+    await supervisor.apply(
+      placementOf(workloadOf('web', [], { calls: [call], env: { OWN: 'on $(PORT)', HEDDLE_PROXY: 'mine' } })),
+    );
+    const report = await bench.ready(supervisor, id);
+    assert.ok(report.linkPort > 0);
+    await eventually(() => portIn(bench.stateDir));
+    const env = await environmentOf(portIn(bench.stateDir));
+    assert.equal(env.get('PORT'), String(portIn(bench.stateDir)));
+    assert.equal(env.get('HEDDLE_PORT_HTTP'), env.get('PORT'));
+    assert.match(env.get('HEDDLE_PROXY') ?? '', /^http:\/\/127\.0\.0\.1:\d+$/);
+    assert.match(env.get('HEDDLE_ORDER_BOOK_ADDR') ?? '', /^127\.0\.0\.1:\d+$/);
+    assert.equal(env.get('HEDDLE_ORDER_BOOK_80_ADDR'), env.get('HEDDLE_ORDER_BOOK_ADDR'));
+    assert.equal(env.get('OWN'), `on ${env.get('PORT')}`);
+    assert.equal(env.get('AGENT_SECRET'), undefined);
+    assert.match(readFileSync(join(bench.logFolder(id), 'app.out.log'), 'utf8'), /listening/);
+    await within(supervisor.stopAll(), 'the stop');
+    assert.equal(bench.running().size, 0);
+  });
+
+  it('brings back what was killed, and leaves the other alone', async (t) => {
+    const bench = supervisorBench(t);
+    const supervisor = bench.open();
+    await supervisor.apply(placementOf(workloadOf('web')));
+    await bench.ready(supervisor, id);
+    for (const role of ['sidecar', 'app']) {
+      const before = bench.running();
+      const [pid = 0] = before.get(`${role} ${id}`) ?? [];
+      process.kill(pid, 'SIGKILL');
+      await eventually(() => !(bench.running().get(`${role} ${id}`) ?? [pid]).includes(pid));
+      await bench.ready(supervisor, id);
+      const other = role === 'app' ? 'sidecar' : 'app';
+      assert.deepEqual(bench.running().get(`${other} ${id}`), before.get(`${other} ${id}`));
+    }
+    assert.equal(supervisor.reports()[0]?.restarts, 2);
+  });
+
+  it('ends what a killed application leaves behind, even in a session of its own', async (t) => {
+    const bench = supervisorBench(t);
+    const supervisor = bench.open();
+    await supervisor.apply(placementOf(workloadOf('web', ['stray'])));
+    await bench.ready(supervisor, id);
+    const pids = await eventually(() => {
+      const seen = bench.running().get(`app ${id}`) ?? [];
+      return seen.length === 2 ? seen : undefined;
+    });
+    const oldest = Math.min(...pids);
+    process.kill(oldest, 'SIGKILL');
+    await eventually(() => pids.every((pid) => !isAlive(pid)));
+    await bench.ready(supervisor, id);
+  });
+
+  for (const loss of ['nothing', 'notes', 'damaged notes'] as const) {
+    it(`adopts what runs after the agent was killed and lost ${loss}`, async (t) => {
+      const bench = supervisorBench(t);
+      const first = bench.open();
+      await first.apply(placementOf(workloadOf('web')));
+      const report = await bench.ready(first, id);
+      const before = bench.running();
+      first.close();
+      const notes = join(bench.stateDir, 'instances');
+      if (loss !== 'nothing') {
+        for (const path of [notes, `${notes}.prev`])
+          writeFileSync(path, loss === 'notes' ? '' : 'heddle 1 zz');
+      }
+      const second = bench.open();
+      await second.apply(placementOf(workloadOf('web')));
+      assert.deepEqual(await bench.ready(second, id), report);
+      assert.deepEqual(bench.running(), before);
+      const [sidecar = 0] = before.get(`sidecar ${id}`) ?? [];
+      process.kill(sidecar, 'SIGKILL');
+      await eventually(() => !(bench.running().get(`sidecar ${id}`) ?? [sidecar]).includes(sidecar));
+      await bench.ready(second, id);
+      assert.deepEqual(bench.running().get(`app ${id}`), before.get(`app ${id}`));
+    });
+  }
+
+  it('does not touch a stranger that has the process id of one of its own', async (t) => {
+    const bench = supervisorBench(t);
+    const stranger = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)', mark], {
+      stdio: 'ignore',
+    });
+    defer(t, async () => {
+      stranger.kill('SIGKILL');
+      await eventually(() => stranger.signalCode !== null);
+    });
+    const first = bench.open();
+    await first.apply(placementOf(workloadOf('web')));
+    await bench.ready(first, id);
+    first.close();
+    const own = [...bench.running().values()].flat();
+    for (const pid of own) process.kill(pid, 'SIGKILL');
+    await eventually(() => bench.running().size === 0);
+    // The notes now name the stranger's process id with another start time, as after a wrap of process ids.
+    const path = join(bench.stateDir, 'instances');
+    const saved = readFileSync(path, 'utf8');
+    const changed = saved.slice(saved.indexOf('\n') + 1).replaceAll(/"pid":\d+/g, `"pid":${stranger.pid}`);
+    writeSaved(path, Buffer.from(changed));
+    const second = bench.open();
+    await second.apply(placementOf(workloadOf('web')));
+    await bench.ready(second, id);
+    await second.apply(placementOf());
+    await eventually(() => bench.running().size === 0);
+    assert.equal(stranger.signalCode ?? stranger.exitCode, null);
+  });
+
+  it('stops what is placed here no more, found running or not', async (t) => {
+    const bench = supervisorBench(t);
+    const first = bench.open();
+    await first.apply(placementOf(workloadOf('web'), workloadOf('api')));
+    await bench.ready(first, id);
+    await bench.ready(first, 'shop/api.0@n1');
+    await first.apply(placementOf(workloadOf('api')));
+    await eventually(() => bench.running().size === 2);
+    first.close();
+    const second = bench.open();
+    await second.apply(placementOf());
+    await eventually(() => bench.running().size === 0);
+    assert.deepEqual(second.reports(), []);
+  });
+
+  it('starts only what changed anew', async (t) => {
+    const bench = supervisorBench(t);
+    const supervisor = bench.open();
+    await supervisor.apply(placementOf(workloadOf('web')));
+    await bench.ready(supervisor, id);
+    const before = bench.running();
+    await supervisor.apply(placementOf(workloadOf('web', [], { env: { COLOUR: 'red' } })));
+    await eventually(() => {
+      const now = bench.running().get(`app ${id}`) ?? [];
+      return now.length === 1 && now[0] !== before.get(`app ${id}`)?.[0];
+    });
+    await bench.ready(supervisor, id);
+    assert.deepEqual(bench.running().get(`sidecar ${id}`), before.get(`sidecar ${id}`));
+    assert.equal((await environmentOf(portIn(bench.stateDir))).get('COLOUR'), 'red');
+  });
+
+  it('reports a crash loop, and a program that is not there, by their reason', async (t) => {
+    const bench = supervisorBench(t);
+    const supervisor = bench.open();
+    await supervisor.apply(
+      placementOf(workloadOf('web', ['crash']), workloadOf('ghost', [], { command: ['/nowhere/program'] })),
+    );
+    const reasonOf = (name: string) =>
+      supervisor.reports().find(({ workload }) => workload === name)?.reason ?? '';
+    await eventually(() => /crashloop: exit code 3/.test(reasonOf('web')));
+    await eventually(() => /cannot start "\/nowhere\/program"/.test(reasonOf('ghost')));
+  });
+
+  it('takes other ports where a stranger took one meanwhile', async (t) => {
+    const bench = supervisorBench(t);
+    const first = bench.open();
+    await first.apply(placementOf(workloadOf('web')));
+    await bench.ready(first, id);
+    await within(first.stopAll(), 'the stop');
+    first.close();
+    // As after a crash of everything: notes name ports, nothing runs, and one port is somebody else's.
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    defer(t, () => new Promise<void>((resolve) => taken.close(() => resolve())));
+    const address = taken.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const ports = { outbound: port, link: port, 'plain/8080': port, 'app/8080': port };
+    writeSaved(
+      join(bench.stateDir, 'instances'),
+      Buffer.from(JSON.stringify({ [id]: { ports, running: {} } })),
+    );
+    const second = bench.open();
+    await second.apply(placementOf(workloadOf('web')));
+    const report = await bench.ready(second, id);
+    assert.notEqual(report.linkPort, port);
+  });
+});
