@@ -10,6 +10,7 @@ import { Field } from '../codec/field.ts';
 import type { Picker } from './balance/balancer.ts';
 import { balancePolicies } from './balance/index.ts';
 import type { Pool } from './pool.ts';
+import { subsetFor } from './subset.ts';
 
 /** An endpoint with its connections. */
 export interface Host {
@@ -25,20 +26,25 @@ export interface Host {
 /** Makes the pool of one endpoint; how it is reached (link, tls, plain) is decided there. */
 export type PoolFactory = (endpoint: Endpoint, cluster: Cluster) => Pool;
 
+export interface ClusterServices {
+  readonly createPool: PoolFactory;
+  readonly random: Random;
+  /** This caller's instance id, by which it chooses among many endpoints. */
+  readonly caller: string;
+}
+
 export class LiveCluster {
   description: Cluster;
   /** Requests in flight over all hosts. */
   active = 0;
-  readonly #createPool: PoolFactory;
-  readonly #random: Random;
+  readonly #services: ClusterServices;
   readonly #hosts = new Map<string, Host>();
   #version = -1;
   #picker: Picker<Host> | undefined;
 
-  constructor(description: Cluster, createPool: PoolFactory, random: Random) {
+  constructor(description: Cluster, services: ClusterServices) {
     this.description = description;
-    this.#createPool = createPool;
-    this.#random = random;
+    this.#services = services;
   }
 
   get hosts(): Iterable<Host> {
@@ -71,7 +77,7 @@ export class LiveCluster {
         host?.pool.drain();
         this.#hosts.set(endpoint.id, {
           endpoint,
-          pool: this.#createPool(endpoint, this.description),
+          pool: this.#services.createPool(endpoint, this.description),
           portField:
             endpoint.transport === 'link' ? new Field('heddle-port', String(endpoint.targetPort)) : undefined,
           weight: endpoint.weight,
@@ -106,7 +112,10 @@ export class LiveCluster {
     const eligible = ready.length > 0 ? ready : hosts.filter((host) => host.endpoint.state === 'unknown');
     const policy = balancePolicies.get(this.description.balance);
     if (policy === undefined) throw new Error(`no balance policy '${this.description.balance}'`);
-    this.#picker = eligible.length > 0 ? policy.build(eligible, this.#random) : undefined;
+    const { caller, random } = this.#services;
+    const linked = eligible.every((host) => host.endpoint.transport === 'link');
+    const chosen = linked ? subsetFor(caller, eligible) : eligible;
+    this.#picker = chosen.length > 0 ? policy.build(chosen, random) : undefined;
   }
 }
 

@@ -19,7 +19,7 @@ import {
   type Snapshot,
   serviceKey,
 } from '../../mesh/model.ts';
-import { LiveCluster, type PoolFactory } from '../cluster/live-cluster.ts';
+import { type ClusterServices, LiveCluster, type PoolFactory } from '../cluster/live-cluster.ts';
 import type { Filter } from '../filter/filter.ts';
 import { configureFilters } from '../filter/index.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -86,9 +86,13 @@ function liveClusters(
     const live = before?.clusters.get(name);
     // Another protocol needs other connections.
     const isSame = live !== undefined && live.description.protocol === description.protocol;
-    clusters.set(name, isSame ? live : new LiveCluster(description, services.createPool, services.random));
+    clusters.set(name, isSame ? live : new LiveCluster(description, clusterServices(services)));
   }
   return clusters;
+}
+
+function clusterServices({ createPool, random, bootstrap }: CompileServices): ClusterServices {
+  return { createPool, random, caller: bootstrap.instance };
 }
 
 function compileServices(
@@ -228,13 +232,10 @@ function compileInbound(
 }
 
 /** The application behind a port, as a cluster with itself as the only endpoint. */
-function createApp(
-  snapshot: Snapshot,
-  port: InboundPort,
-  { bootstrap, createPool, random }: CompileServices,
-) {
+function createApp(snapshot: Snapshot, port: InboundPort, services: CompileServices) {
+  const { bootstrap } = services;
   const description = appCluster(snapshot, port);
-  const app = new LiveCluster(description, createPool, random);
+  const app = new LiveCluster(description, clusterServices(services));
   const address = bootstrap.apps.find((one) => one.port === port.port);
   app.setEndpoints({
     cluster: description.name,

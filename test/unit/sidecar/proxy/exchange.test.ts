@@ -56,9 +56,8 @@ function setUp(options: { endpoints?: string[]; requestMs?: number } = {}) {
   const clock = new FakeClock();
   const connections: { name: string; connection: FakeClientConnection; owner: ClientConnectionOwner }[] = [];
   const refuse = new Set<string>();
-  const cluster = new LiveCluster(
-    description,
-    ({ id }) =>
+  const cluster = new LiveCluster(description, {
+    createPool: ({ id }) =>
       new Pool({
         connect: (owner, done) => {
           if (refuse.has(id)) {
@@ -76,8 +75,9 @@ function setUp(options: { endpoints?: string[]; requestMs?: number } = {}) {
         maxConnections: 10,
         maxWaiting: 10,
       }),
-    seededRandom(1),
-  );
+    random: seededRandom(1),
+    caller: 'test/web.0@local',
+  });
   cluster.setEndpoints({
     cluster: description.name,
     version: 1,
