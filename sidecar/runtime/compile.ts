@@ -68,6 +68,7 @@ export function settleClusters(runtime: Runtime, before: Runtime | undefined): v
       cluster.setEndpoints(endpoints);
     }
   }
+  for (const { port, app } of runtime.inbound.values()) app.description = appCluster(runtime.snapshot, port);
   for (const [name, cluster] of before?.clusters ?? []) {
     if (runtime.clusters.get(name) !== cluster) cluster.drain();
   }
@@ -224,7 +225,6 @@ function compileInbound(
     const known = before?.inbound.get(port.port);
     const isSame = known !== undefined && known.port.protocol === port.protocol;
     const app = isSame ? known.app : createApp(snapshot, port, services);
-    app.description = appCluster(snapshot, port);
     const forwarding = { cluster: app, route: '', filters: [], requestMs: undefined, attemptMs: undefined };
     inbound.set(port.port, { port, authorization, app, forwarding });
   }

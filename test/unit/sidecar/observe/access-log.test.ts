@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { AccessLog } from '../../../../sidecar/observe/access-log.ts';
+import { flag } from '../../../../sidecar/observe/flags.ts';
+import type { Outcome } from '../../../../sidecar/observe/outcome.ts';
+import { tempFolder } from '../../../support/temp-folder.ts';
+
+const outcome: Outcome = {
+  direction: 'outbound',
+  protocol: 'http1',
+  method: 'GET',
+  authority: 'orders',
+  path: '/',
+  requestId: 'r-1',
+  status: 200,
+  grpcStatus: undefined,
+  flags: 0,
+  route: 'HTTPRoute shop/orders #0',
+  cluster: 'shop/orders:80',
+  endpoint: 'shop/orders.0@n',
+  attempts: 1,
+  source: '',
+  downstreamAddress: '127.0.0.1:5',
+  requestBytes: 0,
+  responseBytes: 3,
+  startedWallMs: 0,
+  durationMs: 1.23456,
+  firstByteMs: 1,
+  detail: '',
+};
+
+describe('AccessLog', () => {
+  it('writes a line of JSON for each outcome', async (t) => {
+    const file = join(tempFolder(t), 'access.log');
+    const log = new AccessLog({ file, random: () => 0 });
+    log.write(outcome);
+    log.write({ ...outcome, status: 503, flags: flag.noHealthyUpstream | flag.retried });
+    await log.close();
+    const lines = readFileSync(file, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.deepEqual(
+      lines.map(({ status, flags }) => [status, flags]),
+      [
+        [200, '-'],
+        [503, 'UH,RT'],
+      ],
+    );
+    assert.equal(lines[0].durationMs, 1.235);
+    assert.equal(lines[0].time, '1970-01-01T00:00:00.000Z');
+  });
+
+  it('lets no value begin a line of its own', async (t) => {
+    const file = join(tempFolder(t), 'access.log');
+    const log = new AccessLog({ file, random: () => 0 });
+    log.write({ ...outcome, path: '/\n{"status":200}\r\x1b[2J"' });
+    await log.close();
+    const text = readFileSync(file, 'utf8');
+    assert.equal(text.trim().split('\n').length, 1);
+    assert.ok(!text.includes('\x1b'));
+  });
+
+  it('drops and counts lines beyond its bound instead of waiting', async (t) => {
+    const file = join(tempFolder(t), 'access.log');
+    const log = new AccessLog({ file, random: () => 0 });
+    const long = { ...outcome, path: '/'.repeat(2_000) };
+    for (let n = 0; n < 2_000; n++) log.write(long);
+    await log.close();
+    const written = readFileSync(file, 'utf8').trim().split('\n').length;
+    assert.ok(log.dropped > 0);
+    assert.equal(written + log.dropped, 2_000);
+  });
+
+  it('says which outcomes its mode wants', (t) => {
+    const log = new AccessLog({ file: join(tempFolder(t), 'a.log'), random: () => 0.5 });
+    t.after(() => log.close());
+    const wanted = (mode: AccessLog['mode']) => {
+      log.mode = mode;
+      return [log.wants(200, 0), log.wants(200, flag.retried), log.wants(503, 0), log.wants(0, 0)];
+    };
+    assert.deepEqual(wanted('none'), [false, false, false, false]);
+    assert.deepEqual(wanted('errors'), [false, true, true, true]);
+    assert.deepEqual(wanted('sampled'), [false, true, true, true]);
+    assert.deepEqual(wanted('all'), [true, true, true, true]);
+  });
+});
