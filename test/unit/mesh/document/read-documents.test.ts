@@ -63,7 +63,7 @@ spec:
   });
 
   it('reports broken YAML where it is broken, and still reads the others', () => {
-    const problems = problemsOf(`a: [1\n---\n${service('Bad Name')}`);
+    const problems = problemsOf(`a: [1\n---\n${service('bad_name')}`);
     assert.match(problems[0] ?? '', /^a\.yaml:[12]:/);
     assert.match(problems.at(-1) ?? '', /^a\.yaml:5:19: metadata\.name: expected lower-case/);
   });

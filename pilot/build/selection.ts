@@ -1,0 +1,50 @@
+/** Which workloads a Service stands for and which policies bind a workload. */
+import type { AppProtocol } from '../../mesh/model.ts';
+import type { Selector } from '../../mesh/resource/schema.ts';
+import type { ServicePort } from '../../mesh/resource/service.ts';
+import type { WorkloadPort } from '../../mesh/resource/workload.ts';
+import type { Catalog, Stored } from './catalog.ts';
+
+/** The Workloads behind a Service; a Service without selector has none. */
+export function workloadsOf(catalog: Catalog, service: Stored<'Service'>): Stored<'Workload'>[] {
+  const { selector } = service.resource.spec;
+  if (Object.keys(selector).length === 0) return [];
+  return catalog
+    .list('Workload', service.resource.metadata.namespace)
+    .filter((workload) => hasLabels(workload.resource.metadata.labels, selector));
+}
+
+export function hasLabels(
+  labels: Readonly<Record<string, string>>,
+  wanted: Readonly<Record<string, string>>,
+): boolean {
+  return Object.entries(wanted).every(([name, value]) => labels[name] === value);
+}
+
+/** Whether a policy's selector binds a workload of its namespace; none binds all. */
+export function isSelected(
+  selector: Selector | undefined,
+  labels: Readonly<Record<string, string>>,
+): boolean {
+  return selector === undefined || hasLabels(labels, selector.matchLabels);
+}
+
+/** The workload's port that a Service port leads to; undefined where it has none such. */
+export function targetOf(port: ServicePort, workload: Stored<'Workload'>): WorkloadPort | undefined {
+  const target = port.targetPort ?? port.port;
+  return workload.resource.spec.ports.find((each) =>
+    typeof target === 'number' ? each.port === target : each.name === target,
+  );
+}
+
+/** What is spoken on a Service's port: its own word, else the workloads', else HTTP. */
+export function protocolOf(catalog: Catalog, service: Stored<'Service'>, port: ServicePort): AppProtocol {
+  const own = port.appProtocol ?? (port.protocol === 'TCP' ? undefined : port.protocol);
+  if (own !== undefined)
+    return own === 'kubernetes.io/h2c' ? 'http2' : own === 'kubernetes.io/ws' ? 'http' : own;
+  for (const workload of workloadsOf(catalog, service)) {
+    const target = targetOf(port, workload);
+    if (target !== undefined) return target.protocol;
+  }
+  return 'http';
+}
