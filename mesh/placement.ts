@@ -29,6 +29,15 @@ export interface PlacedWorkload {
   readonly ports: readonly PlacedPort[];
   readonly calls: readonly Call[];
   readonly readiness: Readiness | undefined;
+  /** How it is started again after a fall; left out: the agent's own defaults. */
+  readonly restart?: RestartDelays;
+}
+
+export interface RestartDelays {
+  readonly baseMs: number;
+  readonly maxMs: number;
+  /** After so long without a fall the delay starts over. */
+  readonly stableMs: number;
 }
 
 /** A port of the workload under its mesh name; where the application really listens the agent allocates. */
@@ -36,12 +45,22 @@ export interface PlacedPort {
   readonly name: string;
   readonly port: number;
   readonly protocol: AppProtocol;
+  /** Where the program itself listens, whatever the agent would choose. */
+  readonly targetPort?: number;
 }
 
 /** When an application counts as ready; without it, as soon as it runs. */
 export type Readiness =
-  | { readonly kind: 'port'; readonly port: number }
-  | { readonly kind: 'http'; readonly port: number; readonly path: string };
+  | ({ readonly kind: 'port'; readonly port: number } & ProbeTimes)
+  | ({ readonly kind: 'http'; readonly port: number; readonly path: string } & ProbeTimes);
+
+/** What is left out is the agent's own default. */
+export interface ProbeTimes {
+  readonly intervalMs?: number;
+  readonly timeoutMs?: number;
+  /** So many failures in a row make it unready. */
+  readonly failures?: number;
+}
 
 /** What an agent knows of its host. */
 export interface NodeFacts {

@@ -1,6 +1,6 @@
 /** `Placement`, what a node shall run, to and from its message. */
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { PlacedWorkload, Placement, Readiness } from '../mesh/placement.ts';
+import type { PlacedWorkload, Placement, ProbeTimes, Readiness } from '../mesh/placement.ts';
 import { decodeLoose, each, filled, portFrom, type Report, safeInteger } from './check.ts';
 import * as wire from './gen/heddle/v1/placement_pb.ts';
 import { callFromWire, callToWire } from './self.ts';
@@ -33,7 +33,7 @@ export function placementFromWire(message: wire.Placement, path: string, report:
 }
 
 function workloadToWire(workload: PlacedWorkload): wire.PlacedWorkload {
-  const { cwd, user, readiness } = workload;
+  const { cwd, user, readiness, restart } = workload;
   return create(wire.PlacedWorkloadSchema, {
     namespace: workload.namespace,
     workload: workload.workload,
@@ -43,18 +43,20 @@ function workloadToWire(workload: PlacedWorkload): wire.PlacedWorkload {
     env: { ...workload.env },
     ...(cwd === undefined ? {} : { cwd }),
     ...(user === undefined ? {} : { user }),
-    ports: workload.ports.map(({ name, port, protocol }) => ({
+    ports: workload.ports.map(({ name, port, protocol, targetPort }) => ({
       name,
       port,
       protocol: appProtocols.toWire(protocol),
+      ...(targetPort === undefined ? {} : { targetPort }),
     })),
     calls: workload.calls.map(callToWire),
     ...(readiness === undefined ? {} : { readiness: readinessToWire(readiness) }),
+    ...(restart === undefined ? {} : { restart: { ...restart } }),
   });
 }
 
 function workloadFromWire(message: wire.PlacedWorkload, path: string, report: Report): PlacedWorkload {
-  const { readiness } = message;
+  const { readiness, restart } = message;
   return {
     namespace: filled(message.namespace, `${path}.namespace`, report),
     workload: filled(message.workload, `${path}.workload`, report),
@@ -68,10 +70,16 @@ function workloadFromWire(message: wire.PlacedWorkload, path: string, report: Re
       name: one.name,
       port: portFrom(one.port, `${at}.port`, report),
       protocol: appProtocols.fromWire(one.protocol, `${at}.protocol`, report),
+      ...(one.targetPort === undefined
+        ? {}
+        : { targetPort: portFrom(one.targetPort, `${at}.targetPort`, report) }),
     })),
     calls: each(message.calls, `${path}.calls`, report, callFromWire),
     readiness:
       readiness === undefined ? undefined : readinessFromWire(readiness, `${path}.readiness`, report),
+    ...(restart === undefined
+      ? {}
+      : { restart: { baseMs: restart.baseMs, maxMs: restart.maxMs, stableMs: restart.stableMs } }),
   };
 }
 
@@ -79,12 +87,22 @@ function readinessToWire(readiness: Readiness): wire.Readiness {
   return create(wire.ReadinessSchema, {
     port: readiness.port,
     ...(readiness.kind === 'http' ? { httpPath: readiness.path } : {}),
+    ...probeTimes(readiness),
   });
 }
 
 function readinessFromWire(message: wire.Readiness, path: string, report: Report): Readiness {
   const port = portFrom(message.port, `${path}.port`, report);
+  const times = probeTimes(message);
   return message.httpPath === undefined
-    ? { kind: 'port', port }
-    : { kind: 'http', port, path: message.httpPath };
+    ? { kind: 'port', port, ...times }
+    : { kind: 'http', port, path: message.httpPath, ...times };
+}
+
+function probeTimes({ intervalMs, timeoutMs, failures }: ProbeTimes | wire.Readiness): ProbeTimes {
+  return {
+    ...(intervalMs === undefined ? {} : { intervalMs }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(failures === undefined ? {} : { failures }),
+  };
 }

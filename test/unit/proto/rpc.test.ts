@@ -34,9 +34,10 @@ const placement: Placement = {
       env: { A: '1' },
       cwd: '/srv',
       user: undefined,
-      ports: [{ name: 'http', port: 80, protocol: 'http' }],
+      ports: [{ name: 'http', port: 80, protocol: 'http', targetPort: 3000 }],
       calls: [{ service, port: 80, protocol: 'grpc', localPort: undefined }],
-      readiness: { kind: 'http', port: 80, path: '/ready' },
+      readiness: { kind: 'http', port: 80, path: '/ready', intervalMs: 1000, failures: 3 },
+      restart: { baseMs: 500, maxMs: 30_000, stableMs: 60_000 },
     },
   ],
 };

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file heddle/v1/placement.proto.
  */
 export const file_heddle_v1_placement: GenFile = /*@__PURE__*/
-  fileDesc("ChloZWRkbGUvdjEvcGxhY2VtZW50LnByb3RvEgloZWRkbGUudjEiYAoJUGxhY2VtZW50Eg8KB3ZlcnNpb24YASABKAQSFAoMdHJ1c3RfZG9tYWluGAIgASgJEiwKCXdvcmtsb2FkcxgDIAMoCzIZLmhlZGRsZS52MS5QbGFjZWRXb3JrbG9hZCLrAgoOUGxhY2VkV29ya2xvYWQSEQoJbmFtZXNwYWNlGAEgASgJEhAKCHdvcmtsb2FkGAIgASgJEg8KB2FjY291bnQYAyABKAkSEAoIcmVwbGljYXMYBCABKA0SDwoHY29tbWFuZBgFIAMoCRIvCgNlbnYYBiADKAsyIi5oZWRkbGUudjEuUGxhY2VkV29ya2xvYWQuRW52RW50cnkSEAoDY3dkGAcgASgJSACIAQESEQoEdXNlchgIIAEoCUgBiAEBEiQKBXBvcnRzGAkgAygLMhUuaGVkZGxlLnYxLlBsYWNlZFBvcnQSHgoFY2FsbHMYCiADKAsyDy5oZWRkbGUudjEuQ2FsbBInCglyZWFkaW5lc3MYCyABKAsyFC5oZWRkbGUudjEuUmVhZGluZXNzGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBgoEX2N3ZEIHCgVfdXNlciJSCgpQbGFjZWRQb3J0EgwKBG5hbWUYASABKAkSDAoEcG9ydBgCIAEoDRIoCghwcm90b2NvbBgDIAEoDjIWLmhlZGRsZS52MS5BcHBQcm90b2NvbCI/CglSZWFkaW5lc3MSDAoEcG9ydBgBIAEoDRIWCglodHRwX3BhdGgYAiABKAlIAIgBAUIMCgpfaHR0cF9wYXRoYgZwcm90bzM", [file_heddle_v1_model]);
+  fileDesc("ChloZWRkbGUvdjEvcGxhY2VtZW50LnByb3RvEgloZWRkbGUudjEiYAoJUGxhY2VtZW50Eg8KB3ZlcnNpb24YASABKAQSFAoMdHJ1c3RfZG9tYWluGAIgASgJEiwKCXdvcmtsb2FkcxgDIAMoCzIZLmhlZGRsZS52MS5QbGFjZWRXb3JrbG9hZCKWAwoOUGxhY2VkV29ya2xvYWQSEQoJbmFtZXNwYWNlGAEgASgJEhAKCHdvcmtsb2FkGAIgASgJEg8KB2FjY291bnQYAyABKAkSEAoIcmVwbGljYXMYBCABKA0SDwoHY29tbWFuZBgFIAMoCRIvCgNlbnYYBiADKAsyIi5oZWRkbGUudjEuUGxhY2VkV29ya2xvYWQuRW52RW50cnkSEAoDY3dkGAcgASgJSACIAQESEQoEdXNlchgIIAEoCUgBiAEBEiQKBXBvcnRzGAkgAygLMhUuaGVkZGxlLnYxLlBsYWNlZFBvcnQSHgoFY2FsbHMYCiADKAsyDy5oZWRkbGUudjEuQ2FsbBInCglyZWFkaW5lc3MYCyABKAsyFC5oZWRkbGUudjEuUmVhZGluZXNzEikKB3Jlc3RhcnQYDCABKAsyGC5oZWRkbGUudjEuUmVzdGFydERlbGF5cxoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgYKBF9jd2RCBwoFX3VzZXIiQwoNUmVzdGFydERlbGF5cxIPCgdiYXNlX21zGAEgASgNEg4KBm1heF9tcxgCIAEoDRIRCglzdGFibGVfbXMYAyABKA0ifAoKUGxhY2VkUG9ydBIMCgRuYW1lGAEgASgJEgwKBHBvcnQYAiABKA0SKAoIcHJvdG9jb2wYAyABKA4yFi5oZWRkbGUudjEuQXBwUHJvdG9jb2wSGAoLdGFyZ2V0X3BvcnQYBCABKA1IAIgBAUIOCgxfdGFyZ2V0X3BvcnQitQEKCVJlYWRpbmVzcxIMCgRwb3J0GAEgASgNEhYKCWh0dHBfcGF0aBgCIAEoCUgAiAEBEhgKC2ludGVydmFsX21zGAMgASgNSAGIAQESFwoKdGltZW91dF9tcxgEIAEoDUgCiAEBEhUKCGZhaWx1cmVzGAUgASgNSAOIAQFCDAoKX2h0dHBfcGF0aEIOCgxfaW50ZXJ2YWxfbXNCDQoLX3RpbWVvdXRfbXNCCwoJX2ZhaWx1cmVzYgZwcm90bzM", [file_heddle_v1_model]);
 
 /**
  * All workloads placed on the node; what is not named is to stop.
@@ -107,6 +107,11 @@ export type PlacedWorkload = Message<"heddle.v1.PlacedWorkload"> & {
    * @generated from field: heddle.v1.Readiness readiness = 11;
    */
   readiness?: Readiness | undefined;
+
+  /**
+   * @generated from field: heddle.v1.RestartDelays restart = 12;
+   */
+  restart?: RestartDelays | undefined;
 };
 
 /**
@@ -115,6 +120,35 @@ export type PlacedWorkload = Message<"heddle.v1.PlacedWorkload"> & {
  */
 export const PlacedWorkloadSchema: GenMessage<PlacedWorkload> = /*@__PURE__*/
   messageDesc(file_heddle_v1_placement, 1);
+
+/**
+ * @generated from message heddle.v1.RestartDelays
+ */
+export type RestartDelays = Message<"heddle.v1.RestartDelays"> & {
+  /**
+   * @generated from field: uint32 base_ms = 1;
+   */
+  baseMs: number;
+
+  /**
+   * @generated from field: uint32 max_ms = 2;
+   */
+  maxMs: number;
+
+  /**
+   * After so long without a fall the delay starts over.
+   *
+   * @generated from field: uint32 stable_ms = 3;
+   */
+  stableMs: number;
+};
+
+/**
+ * Describes the message heddle.v1.RestartDelays.
+ * Use `create(RestartDelaysSchema)` to create a new message.
+ */
+export const RestartDelaysSchema: GenMessage<RestartDelays> = /*@__PURE__*/
+  messageDesc(file_heddle_v1_placement, 2);
 
 /**
  * @generated from message heddle.v1.PlacedPort
@@ -134,6 +168,13 @@ export type PlacedPort = Message<"heddle.v1.PlacedPort"> & {
    * @generated from field: heddle.v1.AppProtocol protocol = 3;
    */
   protocol: AppProtocol;
+
+  /**
+   * Where the program itself listens; absent leaves the choice to the agent.
+   *
+   * @generated from field: optional uint32 target_port = 4;
+   */
+  targetPort?: number | undefined;
 };
 
 /**
@@ -141,7 +182,7 @@ export type PlacedPort = Message<"heddle.v1.PlacedPort"> & {
  * Use `create(PlacedPortSchema)` to create a new message.
  */
 export const PlacedPortSchema: GenMessage<PlacedPort> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_placement, 2);
+  messageDesc(file_heddle_v1_placement, 3);
 
 /**
  * @generated from message heddle.v1.Readiness
@@ -158,6 +199,21 @@ export type Readiness = Message<"heddle.v1.Readiness"> & {
    * @generated from field: optional string http_path = 2;
    */
   httpPath?: string | undefined;
+
+  /**
+   * @generated from field: optional uint32 interval_ms = 3;
+   */
+  intervalMs?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 timeout_ms = 4;
+   */
+  timeoutMs?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 failures = 5;
+   */
+  failures?: number | undefined;
 };
 
 /**
@@ -165,5 +221,5 @@ export type Readiness = Message<"heddle.v1.Readiness"> & {
  * Use `create(ReadinessSchema)` to create a new message.
  */
 export const ReadinessSchema: GenMessage<Readiness> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_placement, 3);
+  messageDesc(file_heddle_v1_placement, 4);
 
