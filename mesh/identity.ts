@@ -32,6 +32,11 @@ export function nodeName(trustDomain: string, node: string): string {
   return `spiffe://${trustDomain}/node/${node}`;
 }
 
+/** The name of every pilot of the mesh; never issued to a workload. */
+export function pilotName(trustDomain: string): string {
+  return workloadName(trustDomain, 'heddle', 'pilot');
+}
+
 /** The identity that `uri` names, or undefined where it is not a well-formed name of ours. */
 export function parseIdentity(uri: string): Identity | undefined {
   if (uri.length > maxNameLength || !uri.startsWith('spiffe://')) return undefined;
@@ -56,6 +61,13 @@ export function parseIdentity(uri: string): Identity | undefined {
 
 export function isTrustDomain(text: string): boolean {
   return text.length <= maxTrustDomainLength && trustDomainShape.test(text);
+}
+
+/** Longest name of a node, in bytes. */
+const maxNodeNameLength = 253;
+
+export function isNodeName(text: string): boolean {
+  return text.length <= maxNodeNameLength && isSegment(text);
 }
 
 function isSegment(text: string): boolean {

@@ -9,7 +9,7 @@ const allowed: Record<string, readonly string[]> = {
   kit: [],
   mesh: ['kit'],
   proto: ['kit', 'mesh'],
-  certs: ['kit', 'mesh', 'proto'],
+  certs: ['kit', 'mesh', 'proto', 'certs/client'],
   'certs/client': ['kit', 'mesh', 'proto'],
   'sidecar/observe': ['kit', 'mesh'],
   'sidecar/net': sidecarBase,
