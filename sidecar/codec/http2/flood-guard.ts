@@ -1,0 +1,101 @@
+// hot: a subtraction per frame.
+/**
+ * Token buckets against peers that cost more than they bring. All are refilled by the session's tick,
+ * so counting reads no clock. Each broken bound is a ConnectionFault ENHANCE_YOUR_CALM.
+ */
+import { ConnectionFault, faultCode } from './fault.ts';
+import { limits, type Rate } from './limits.ts';
+
+class Bucket {
+  readonly #rate: Rate;
+  #tokens: number;
+
+  constructor(rate: Rate) {
+    this.#rate = rate;
+    this.#tokens = rate.burst;
+  }
+
+  /** Whether `cost` could be taken. */
+  take(cost: number): boolean {
+    this.#tokens -= cost;
+    return this.#tokens >= 0;
+  }
+
+  refill(seconds: number): void {
+    this.#tokens = Math.min(this.#rate.burst, this.#tokens + this.#rate.perSecond * seconds);
+  }
+}
+
+export class FloodGuard {
+  readonly #resets: Bucket;
+  readonly #pings = new Bucket(limits.pings);
+  readonly #oddFrames: Bucket;
+  readonly #emptyFrames = new Bucket(limits.emptyFrames);
+  readonly #smallData: Bucket;
+  #emptyInRow = 0;
+  #windowUpdates = 0;
+  #dataFramesSent = 0;
+
+  constructor(isLink: boolean) {
+    this.#resets = new Bucket(isLink ? limits.linkResets : limits.resets);
+    this.#oddFrames = new Bucket(isLink ? limits.linkOddFrames : limits.oddFrames);
+    this.#smallData = new Bucket(isLink ? limits.linkSmallData : limits.smallData);
+  }
+
+  /** A stream was reset by the peer, or by us for its fault (CVE-2023-44487, CVE-2025-8671). */
+  onReset(): void {
+    if (!this.#resets.take(1)) throw flood('stream resets');
+  }
+
+  /** SETTINGS or PING (CVE-2019-9512, CVE-2019-9515). */
+  onPing(): void {
+    if (!this.#pings.take(1)) throw flood('SETTINGS or PING');
+  }
+
+  /** PRIORITY, an unknown type, or a frame of a stream that is over (CVE-2019-9513). */
+  onOddFrame(): void {
+    if (!this.#oddFrames.take(1)) throw flood('frames without effect');
+  }
+
+  /** A frame that carries nothing and ends nothing (CVE-2019-9518). */
+  onEmptyFrame(): void {
+    if (++this.#emptyInRow > limits.emptyFramesInRow || !this.#emptyFrames.take(1)) {
+      throw flood('empty frames');
+    }
+  }
+
+  /** DATA with `length` bytes that does not end its stream. */
+  onData(length: number): void {
+    this.#emptyInRow = 0;
+    if (length < limits.smallDataBytes && !this.#smallData.take(limits.smallDataBytes - length)) {
+      throw flood('small DATA frames');
+    }
+  }
+
+  onWindowUpdate(liveStreams: number): void {
+    const { base, perStream, perDataFrame } = limits.windowUpdates;
+    if (++this.#windowUpdates > base + perStream * liveStreams + perDataFrame * this.#dataFramesSent) {
+      throw flood('WINDOW_UPDATE');
+    }
+  }
+
+  /** We sent a DATA frame, which the peer may answer by window updates. */
+  onDataSent(): void {
+    this.#dataFramesSent++;
+  }
+
+  /** `seconds` went by. */
+  refill(seconds: number): void {
+    this.#resets.refill(seconds);
+    this.#pings.refill(seconds);
+    this.#oddFrames.refill(seconds);
+    this.#emptyFrames.refill(seconds);
+    this.#smallData.refill(seconds);
+    this.#windowUpdates = 0;
+    this.#dataFramesSent = 0;
+  }
+}
+
+function flood(what: string): ConnectionFault {
+  return new ConnectionFault(faultCode.enhanceYourCalm, `too many ${what}`);
+}

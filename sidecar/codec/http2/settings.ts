@@ -1,0 +1,86 @@
+/** SETTINGS: what we announce, and what the peer may. RFC 9113 §6.5, RFC 8441 §3. */
+import { ConnectionFault, faultCode } from './fault.ts';
+import { readU32 } from './frame.ts';
+import { limits } from './limits.ts';
+
+export const setting = {
+  headerTableSize: 1,
+  enablePush: 2,
+  maxConcurrentStreams: 3,
+  initialWindowSize: 4,
+  maxFrameSize: 5,
+  maxHeaderListSize: 6,
+  enableConnectProtocol: 8,
+} as const;
+
+/** What the peer announced; the RFC's defaults until it did. */
+export class PeerSettings {
+  headerTableSize = 4096;
+  maxConcurrentStreams = Number.POSITIVE_INFINITY;
+  initialWindowSize = 65_535;
+  maxFrameSize = 16_384;
+  allowsConnectProtocol = false;
+
+  /** Takes one SETTINGS frame's entries in order, the last of a name counting. Throws on a value that is not allowed. */
+  apply(source: Buffer, start: number, end: number): void {
+    if ((end - start) / 6 > limits.settingsEntries) {
+      throw new ConnectionFault(faultCode.enhanceYourCalm, `${(end - start) / 6} settings in a frame`);
+    }
+    for (let at = start; at < end; at += 6) {
+      this.#set(((source[at] as number) << 8) | (source[at + 1] as number), readU32(source, at + 2));
+    }
+  }
+
+  #set(id: number, value: number): void {
+    switch (id) {
+      case setting.headerTableSize:
+        this.headerTableSize = value;
+        break;
+      case setting.enablePush:
+        if (value > 1) throw invalid('ENABLE_PUSH', value);
+        break;
+      case setting.maxConcurrentStreams:
+        this.maxConcurrentStreams = value;
+        break;
+      case setting.initialWindowSize:
+        if (value > 0x7fff_ffff) {
+          throw new ConnectionFault(faultCode.flowControlError, `INITIAL_WINDOW_SIZE ${value}`);
+        }
+        this.initialWindowSize = value;
+        break;
+      case setting.maxFrameSize:
+        if (value < 16_384 || value > 16_777_215) throw invalid('MAX_FRAME_SIZE', value);
+        this.maxFrameSize = value;
+        break;
+      case setting.enableConnectProtocol:
+        if (value > 1) throw invalid('ENABLE_CONNECT_PROTOCOL', value);
+        // RFC 8441 §3: it is not taken back.
+        if (value === 0 && this.allowsConnectProtocol) throw invalid('ENABLE_CONNECT_PROTOCOL', value);
+        this.allowsConnectProtocol = value === 1;
+        break;
+      default:
+      // RFC 9113 §6.5.2: unknown ones are ignored.
+    }
+  }
+}
+
+/** What we announce as server or client, over a link or to anybody. */
+export function ourSettings(
+  side: 'server' | 'client',
+  isLink: boolean,
+): readonly (readonly [id: number, value: number])[] {
+  const shared = [
+    [setting.headerTableSize, isLink ? limits.linkTableBytes : limits.plainTableBytes],
+    [setting.maxHeaderListSize, limits.fieldBytesPerBlock],
+  ] as const;
+  if (side === 'client') return [...shared, [setting.enablePush, 0]];
+  return [
+    ...shared,
+    [setting.maxConcurrentStreams, isLink ? limits.linkStreams : limits.plainStreams],
+    [setting.enableConnectProtocol, 1],
+  ];
+}
+
+function invalid(name: string, value: number): ConnectionFault {
+  return new ConnectionFault(faultCode.protocolError, `${name} ${value}`);
+}

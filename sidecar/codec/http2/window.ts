@@ -1,0 +1,74 @@
+// hot: a few additions per DATA frame.
+/**
+ * Receive windows (RFC 9113 §5.2). Credit that was granted cannot be taken back, so a stream's window starts
+ * small and doubles only while its reader takes everything at once and the process has growth to give.
+ *
+ *   target = what the peer may send + what waits for a paused reader + what is due to be granted again
+ */
+import { limits } from './limits.ts';
+
+/** The growth of all stream windows of a process; each window returns what it took. */
+export class WindowBudget {
+  #leftBytes: number;
+
+  constructor(totalBytes: number = limits.windowGrowthPerProcess) {
+    this.#leftBytes = totalBytes;
+  }
+
+  get leftBytes(): number {
+    return this.#leftBytes;
+  }
+
+  take(bytes: number): boolean {
+    if (bytes > this.#leftBytes) return false;
+    this.#leftBytes -= bytes;
+    return true;
+  }
+
+  giveBack(bytes: number): void {
+    this.#leftBytes += bytes;
+  }
+}
+
+export class ReceiveWindow {
+  readonly #budget: WindowBudget;
+  /** What the peer may still send. */
+  #credit: number = limits.streamWindow;
+  #target: number = limits.streamWindow;
+  /** Taken from the budget. */
+  #grown = 0;
+
+  constructor(budget: WindowBudget) {
+    this.#budget = budget;
+  }
+
+  /** Counts a DATA frame; false where the peer overran the window. */
+  receive(bytes: number): boolean {
+    this.#credit -= bytes;
+    return this.#credit >= 0;
+  }
+
+  /**
+   * The increment to grant now that the reader has all but `heldBytes`, or 0: less than half a window is not worth
+   * a frame. The window grows here, for its reader keeps up with the peer.
+   */
+  grant(heldBytes: number): number {
+    let due = this.#target - this.#credit - heldBytes;
+    if (due < this.#target >>> 1) return 0;
+    const next = Math.min(this.#target * 2, limits.streamWindowMax);
+    if (heldBytes === 0 && next > this.#target && this.#budget.take(next - this.#target)) {
+      this.#grown += next - this.#target;
+      due += next - this.#target;
+      this.#target = next;
+    }
+    this.#credit += due;
+    return due;
+  }
+
+  /** The reader stopped: from now on the window is a small one, as soon as the credit that is out is used up. */
+  shrink(): void {
+    this.#target = limits.streamWindow;
+    this.#budget.giveBack(this.#grown);
+    this.#grown = 0;
+  }
+}
