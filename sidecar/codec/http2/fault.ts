@@ -54,3 +54,13 @@ export class ConnectionFault extends MeshError {
     this.faultCode = code;
   }
 }
+
+/** The peer did what the protocol does not allow. */
+export function breach(message: string): ConnectionFault {
+  return new ConnectionFault(faultCode.protocolError, message);
+}
+
+/** A frame whose length does not go with its type. */
+export function badSize(what: string, length: number): ConnectionFault {
+  return new ConnectionFault(faultCode.frameSizeError, `${what} of ${length} bytes`);
+}

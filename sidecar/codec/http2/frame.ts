@@ -1,5 +1,6 @@
 // hot: every frame passes through these few lines.
 /** Frame types, flags and the writing of frames. RFC 9113 §4.1, §6. */
+import { limits } from './limits.ts';
 import type { OutBuffer } from './out-buffer.ts';
 
 export const frameType = {
@@ -28,16 +29,7 @@ export const frameHeaderBytes = 9;
 /** What a client sends first. RFC 9113 §3.4. */
 export const clientPreface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 
-/** Writes a frame header at `at`, where nine bytes are free. */
-export function putFrameHeader(
-  bytes: Buffer,
-  at: number,
-  head: { readonly length: number; readonly type: number; readonly flags: number; readonly streamId: number },
-): void {
-  putHeader(bytes, at, head.length, (head.type << 8) | head.flags, head.streamId);
-}
-
-/** The same with type and flags as one number (`type << 8 | flags`), for the path: it makes no object. */
+/** Type and flags are one number here, `type << 8 | flags`. */
 function putHeader(bytes: Buffer, at: number, length: number, typeFlags: number, streamId: number): void {
   bytes[at] = length >>> 16;
   bytes[at + 1] = length >>> 8;
@@ -69,27 +61,27 @@ export function beginHeaders(out: OutBuffer): number {
   return offset;
 }
 
-/** Ends the block that began at `offset`; cuts it into CONTINUATION frames where it exceeds `maxFrameBytes`. */
-export function endHeaders(
-  out: OutBuffer,
-  offset: number,
-  block: { readonly streamId: number; readonly endStream: boolean; readonly maxFrameBytes: number },
-): void {
+/**
+ * Ends the block that began at `offset`; cuts it into CONTINUATION frames where it exceeds what every peer takes.
+ * Larger frames than that gain nothing for heads.
+ */
+export function endHeaders(out: OutBuffer, offset: number, streamId: number, isEnd: boolean): void {
   const length = out.pending - offset - frameHeaderBytes;
-  const endStream = block.endStream ? flag.endStream : 0;
+  const endStream = isEnd ? flag.endStream : 0;
+  const most = limits.frameBytes;
   const at = out.start + offset;
-  if (length <= block.maxFrameBytes) {
+  if (length <= most) {
     const typeFlags = (frameType.headers << 8) | flag.endHeaders | endStream;
-    putHeader(out.bytes, at, length, typeFlags, block.streamId);
+    putHeader(out.bytes, at, length, typeFlags, streamId);
     return;
   }
-  const rest = Buffer.from(out.bytes.subarray(at + frameHeaderBytes + block.maxFrameBytes, out.pos));
-  putHeader(out.bytes, at, block.maxFrameBytes, (frameType.headers << 8) | endStream, block.streamId);
-  out.pos = at + frameHeaderBytes + block.maxFrameBytes;
-  for (let from = 0; from < rest.length; from += block.maxFrameBytes) {
-    const to = Math.min(from + block.maxFrameBytes, rest.length);
+  const rest = Buffer.from(out.bytes.subarray(at + frameHeaderBytes + most, out.pos));
+  putHeader(out.bytes, at, most, (frameType.headers << 8) | endStream, streamId);
+  out.pos = at + frameHeaderBytes + most;
+  for (let from = 0; from < rest.length; from += most) {
+    const to = Math.min(from + most, rest.length);
     const flags = to === rest.length ? flag.endHeaders : 0;
-    beginFrame(out, to - from, (frameType.continuation << 8) | flags, block.streamId);
+    beginFrame(out, to - from, (frameType.continuation << 8) | flags, streamId);
     out.append(rest, from, to);
   }
 }

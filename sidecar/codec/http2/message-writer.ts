@@ -37,18 +37,19 @@ function mayHaveLength(head: RequestHead, isTunnel: boolean): boolean {
   return head.contentLength > 0 || (head.method !== 'GET' && head.method !== 'HEAD');
 }
 
-/** Writes the block of a response. `status` is what goes on the wire: 200 where the head says 101. */
+/** Writes the block of a response; the status is what goes on the wire: 200 where the head says 101. */
 export function writeResponse(
   out: OutBuffer,
   encoder: HpackEncoder,
   head: ResponseHead,
-  options: { readonly isLink: boolean; readonly isTunnel: boolean },
+  isTunnel: boolean,
+  isLink: boolean,
 ): void {
   encoder.begin(out);
   encoder.status(out, head.status === 101 ? 200 : head.status);
-  writeFields(out, encoder, head.fields, options.isLink);
+  writeFields(out, encoder, head.fields, isLink);
   // RFC 9110 §8.6: no length in 1xx, 204 and answers to CONNECT.
-  if (head.contentLength >= 0 && head.status >= 200 && head.status !== 204 && !options.isTunnel) {
+  if (head.contentLength >= 0 && head.status >= 200 && head.status !== 204 && !isTunnel) {
     encoder.contentLength(out, head.contentLength);
   }
 }

@@ -3,7 +3,7 @@
  * HPACK encoding (RFC 7541) with a dynamic table that fills itself with what repeats.
  *
  * A line enters the table when it is seen the second time, so what differs from request to request never
- * drives out what repeats. Memoised fields (`Field.slot`) find their entry by two array reads; all others
+ * drives out what repeats; a memoised field has been seen before. Memoised fields (`Field.slot`) find their entry by two array reads; all others
  * by their line. Secrets are never indexed (§7.1.3); ids that are new each time only have their name indexed.
  * Entries are known by the number of their insertion: `index = 62 + newest - number`.
  */
@@ -173,18 +173,18 @@ export class HpackEncoder {
   #repeating(out: OutBuffer, field: Field): void {
     const { name, value, line } = field;
     const known = this.#byLine.get(line) ?? staticLines.get(line);
-    if (known === undefined) {
+    if (known === undefined && field.slot < 0) {
       remember(this.#byLine, line, seenOnce);
       // A name without an entry is worth one, because the next line with it refers to it.
       this.#nameOnly(out, name, value);
-    } else if (known < 0) this.#indexed(out, -known);
-    else if (this.#isLive(known)) {
+    } else if (known !== undefined && known < 0) this.#indexed(out, -known);
+    else if (known !== undefined && this.#isLive(known)) {
       this.#indexed(out, this.#indexOf(known));
       this.#noteSlot(field, known);
     } else {
       const number = this.#insert(out, this.#nameIndexOf(name), name, value);
       if (number > 0) {
-        this.#byLine.set(line, number);
+        remember(this.#byLine, line, number);
         this.#noteSlot(field, number);
       }
     }

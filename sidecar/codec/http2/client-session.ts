@@ -1,0 +1,230 @@
+// hot: once per request.
+/** An upstream connection that speaks HTTP/2: a link, or an application's. */
+import { MeshError } from '../../../kit/errors.ts';
+import type {
+  ClientConnection,
+  ClientConnectionOwner,
+  ClientStream,
+  RequestHead,
+  ResponseReceiver,
+} from '../codec.ts';
+import { ClientHttp2Stream, type ClientStreamHost } from './client-stream.ts';
+import { faultCode, faultName } from './fault.ts';
+import { clientPreface } from './frame.ts';
+import type { DecodeResult } from './hpack/decoder.ts';
+import { limits } from './limits.ts';
+import type { BlockKind } from './message-reader.ts';
+import type { SessionInit } from './services.ts';
+import { Session } from './session.ts';
+import type { Http2Stream } from './stream.ts';
+import { canReceive } from './stream-state.ts';
+
+/** `ending`: no new requests, those in flight go on. */
+type Phase = 'serving' | 'ending' | 'dead';
+
+export class ClientSession extends Session implements ClientConnection, ClientStreamHost {
+  readonly #owner: ClientConnectionOwner;
+  readonly #ourMax: number;
+  #phase: Phase = 'serving';
+  #nextStreamId = 1;
+  /** Streams whose head has not left. */
+  readonly #unsent = new Set<ClientHttp2Stream>();
+  /** Requests for another protocol that wait for the peer's word that it knows them. */
+  #awaitSettings: ClientHttp2Stream[] = [];
+  #hasAnswered = false;
+  #wasClosed = false;
+
+  constructor(init: Omit<SessionInit, 'side'>, owner: ClientConnectionOwner) {
+    super({ ...init, side: 'client' });
+    this.#owner = owner;
+    this.#ourMax = init.options.link ? limits.linkStreams : limits.plainStreams;
+    this.conn.writeText(clientPreface);
+    this.start('client');
+  }
+
+  get available(): number {
+    if (this.#phase !== 'serving' || !this.isOpen) return 0;
+    return Math.max(0, Math.min(this.peer.maxConcurrentStreams, this.#ourMax) - this.active);
+  }
+
+  get active(): number {
+    return this.streams.size + this.#unsent.size;
+  }
+
+  get reused(): boolean {
+    return this.#hasAnswered;
+  }
+
+  request(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
+    const stream = new ClientHttp2Stream(this, this.peer.initialWindowSize, head, receiver);
+    if (end) stream.endQueued = true;
+    this.#unsent.add(stream);
+    if (head.protocol !== undefined && !this.hasPeerSettings) this.#awaitSettings.push(stream);
+    else this.queueHead(stream);
+    return stream;
+  }
+
+  drain(): void {
+    this.#stopServing();
+    this.#finishIfDone();
+  }
+
+  destroy(error: MeshError): void {
+    this.conn.destroy(error);
+  }
+
+  override onIdle(): void {
+    this.drain();
+  }
+
+  open(stream: ClientHttp2Stream): boolean {
+    if (!this.#unsent.delete(stream)) return false;
+    if (stream.head.protocol !== undefined && !this.peer.allowsConnectProtocol) {
+      stream.move('reset');
+      stream.deliverAborted(
+        new MeshError('not_implemented', `upstream does not take up '${stream.head.protocol}'`, {
+          origin: 'upstream',
+        }),
+      );
+      this.#owner.onAvailable(this);
+      return false;
+    }
+    stream.id = this.#nextStreamId;
+    // The window may have changed since the request was queued.
+    stream.sendWindow = this.peer.initialWindowSize;
+    this.#nextStreamId += 2;
+    this.streams.set(stream.id, stream);
+    if (this.#nextStreamId >= limits.streamsPerConnection) this.#stopServing();
+    return true;
+  }
+
+  onUnsentGone(stream: ClientHttp2Stream): void {
+    if (this.#unsent.delete(stream)) this.onStreamGone();
+  }
+
+  protected override get lastPeerStreamId(): number {
+    return 0;
+  }
+
+  protected override blockKind(streamId: number): BlockKind {
+    const stream = this.streams.get(streamId) as ClientHttp2Stream | undefined;
+    return stream?.hasResponse === true ? 'trailers' : 'response';
+  }
+
+  protected override isIdle(streamId: number): boolean {
+    return (streamId & 1) === 0 || streamId >= this.#nextStreamId;
+  }
+
+  protected override onBlock(streamId: number, endStream: boolean, result: DecodeResult): void {
+    const stream = this.streams.get(streamId) as ClientHttp2Stream | undefined;
+    if (stream === undefined) this.onStrayBlock(streamId);
+    else if (!canReceive(stream.state))
+      this.failStream(stream, faultCode.streamClosed, 'HEADERS after the end');
+    else if (result === 'too_large')
+      this.failStream(stream, faultCode.protocolError, 'header block too large');
+    else if (stream.hasResponse) this.#onTrailers(stream, endStream);
+    else this.#onResponse(stream, endStream);
+  }
+
+  #onResponse(stream: ClientHttp2Stream, endStream: boolean): void {
+    const head = this.message.response();
+    if (head === undefined) {
+      this.failStream(stream, faultCode.protocolError, this.message.problem);
+    } else if (head.status < 200) {
+      if (endStream || !stream.receiveInformational(head)) {
+        this.failStream(stream, faultCode.protocolError, `:status ${head.status} at the end or too often`);
+      }
+    } else if (!stream.receiveResponse(head, endStream)) {
+      this.failStream(stream, faultCode.protocolError, 'content-length without a body');
+    } else {
+      this.#hasAnswered = true;
+      if (stream.state === 'closed') this.onStreamClosed(stream);
+    }
+  }
+
+  #onTrailers(stream: ClientHttp2Stream, endStream: boolean): void {
+    const trailers = this.message.trailers();
+    if (trailers === undefined || !endStream) {
+      this.failStream(stream, faultCode.protocolError, this.message.problem || 'trailers without the end');
+      return;
+    }
+    this.endStream(stream, trailers);
+  }
+
+  protected override onPeerSettings(): void {
+    const waiting = this.#awaitSettings;
+    this.#awaitSettings = [];
+    for (const stream of waiting) this.queueHead(stream);
+    if (this.available > 0) this.#owner.onAvailable(this);
+  }
+
+  protected override onGoaway(lastStreamId: number, code: number): void {
+    this.#stopServing();
+    const error = new MeshError('stream_refused', `upstream goes away: ${faultName(code)}`, {
+      origin: 'upstream',
+      retry: 'always',
+    });
+    for (const stream of [...this.#unsent]) this.#giveUp(stream, error);
+    // RFC 9113 §6.8: streams above were not processed and may be sent again.
+    for (const stream of [...this.streams.values()]) {
+      if (stream.id > lastStreamId) this.#giveUp(stream, error);
+    }
+    this.#finishIfDone();
+  }
+
+  #giveUp(stream: Http2Stream, error: MeshError): void {
+    this.#unsent.delete(stream as ClientHttp2Stream);
+    this.streams.delete(stream.id);
+    stream.move('reset');
+    stream.deliverAborted(error);
+  }
+
+  protected override onPong(): void {}
+
+  protected override onStreamGone(): void {
+    if (this.#phase === 'serving') this.#owner.onAvailable(this);
+    else this.#finishIfDone();
+  }
+
+  #stopServing(): void {
+    if (this.#phase !== 'serving') return;
+    this.#phase = 'ending';
+    this.#owner.onUnavailable(this);
+  }
+
+  #finishIfDone(): void {
+    if (this.#phase !== 'ending' || this.active > 0 || !this.isOpen) return;
+    this.#phase = 'dead';
+    this.sendGoaway(0, faultCode.noError, '');
+    this.transmitter.finish();
+  }
+
+  /** Nothing can be answered any more. */
+  protected override onPeerFin(): void {
+    this.conn.destroy(
+      new MeshError('connection_closed', 'connection closed by peer', {
+        origin: 'upstream',
+        retry: 'if_reused',
+      }),
+    );
+  }
+
+  protected override onFailed(): void {
+    this.#giveUpUnsent('connection given up');
+  }
+
+  protected override onDead(error: MeshError | undefined): void {
+    this.#giveUpUnsent(error?.message ?? 'connection closed by peer');
+    if (this.#wasClosed) return;
+    this.#wasClosed = true;
+    this.#owner.onClosed(this, error);
+  }
+
+  /** What never left may be sent on another connection. */
+  #giveUpUnsent(message: string): void {
+    this.#stopServing();
+    this.#phase = 'dead';
+    const reason = new MeshError('connection_closed', message, { origin: 'upstream', retry: 'always' });
+    for (const stream of [...this.#unsent]) this.#giveUp(stream, reason);
+  }
+}

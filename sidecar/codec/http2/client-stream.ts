@@ -1,0 +1,135 @@
+// hot: one per request that we send.
+/** One request as the client side of a connection sees it. */
+import { MeshError } from '../../../kit/errors.ts';
+import type { ClientStream, RequestHead, ResponseHead, ResponseReceiver } from '../codec.ts';
+import type { Field } from '../field.ts';
+import { faultCode, faultName } from './fault.ts';
+import { beginHeaders } from './frame.ts';
+import { limits } from './limits.ts';
+import { writeRequest } from './message-writer.ts';
+import { type HeadWriter, Http2Stream, type StreamHost } from './stream.ts';
+
+/** What a client stream needs beyond a stream's host. */
+export interface ClientStreamHost extends StreamHost {
+  /** Gives the stream its id, now that its head is written; false where no stream can be opened any more. */
+  open(stream: ClientHttp2Stream): boolean;
+  /** A stream that never left is gone. */
+  onUnsentGone(stream: ClientHttp2Stream): void;
+}
+
+export class ClientHttp2Stream extends Http2Stream implements ClientStream {
+  readonly head: RequestHead;
+  readonly #client: ClientStreamHost;
+  #receiver: ResponseReceiver | undefined;
+  /** The final head arrived. */
+  hasResponse = false;
+  #informationalHeads = 0;
+
+  constructor(host: ClientStreamHost, sendWindow: number, head: RequestHead, receiver: ResponseReceiver) {
+    super(host, 0, sendWindow);
+    this.#client = host;
+    this.head = head;
+    this.#receiver = receiver;
+  }
+
+  get isTunnel(): boolean {
+    return this.head.protocol !== undefined || this.head.method === 'CONNECT';
+  }
+
+  cancel(_error: MeshError): void {
+    this.#receiver = undefined;
+    this.dropHeld();
+    if (this.state === 'closed') return;
+    if (this.id !== 0) {
+      this.abandon(faultCode.cancel);
+      return;
+    }
+    this.move('reset');
+    this.#client.onUnsentGone(this);
+  }
+
+  pauseResponse(): void {
+    this.pauseReading();
+  }
+
+  resumeResponse(): void {
+    this.resumeReading();
+  }
+
+  override writeHead(writer: HeadWriter): void {
+    if (this.headWritten || !this.#client.open(this)) return;
+    this.headWritten = true;
+    const isEnd = this.endQueued && this.queue.bytes === 0 && this.trailers === undefined;
+    const offset = beginHeaders(writer.out);
+    writeRequest(writer.out, writer.encoder, this.head, this.host.isLink);
+    writer.endBlock(offset, this.id, isEnd);
+    this.move('headers');
+    if (isEnd) this.onSentEnd(writer.out);
+    else if (this.queue.bytes > 0 || this.endQueued) this.host.queueData(this);
+  }
+
+  /** A 1xx head; false where there were too many. */
+  receiveInformational(head: ResponseHead): boolean {
+    if (++this.#informationalHeads > limits.informationalHeads) return false;
+    this.#receiver?.onInformational(head);
+    return true;
+  }
+
+  /** The final head; false where it contradicts itself. */
+  receiveResponse(head: ResponseHead, end: boolean): boolean {
+    const isBodyless = this.head.method === 'HEAD' || head.status === 204 || head.status === 304;
+    if (end && head.contentLength > 0 && !isBodyless) return false;
+    this.hasResponse = true;
+    if (isBodyless) this.bodyLeft = 0;
+    else if (!this.isTunnel) this.bodyLeft = head.contentLength;
+    // RFC 8441 §5: success, whatever its number, is what 101 is in HTTP/1.1.
+    if (this.head.protocol !== undefined && head.status < 300) head.status = 101;
+    if (end) this.move('recv_end');
+    this.#receiver?.onResponse(head, end);
+    return true;
+  }
+
+  protected override deliverData(chunk: Buffer): void {
+    this.#receiver?.onResponseData(chunk);
+  }
+
+  protected override deliverEnd(trailers: readonly Field[] | undefined): void {
+    this.#receiver?.onResponseEnd(trailers);
+  }
+
+  protected override deliverRoom(): void {
+    this.#receiver?.onRequestWritable();
+  }
+
+  override deliverAborted(error: MeshError): void {
+    const receiver = this.#receiver;
+    this.#receiver = undefined;
+    this.dropHeld();
+    receiver?.onResponseAborted(error);
+  }
+
+  override onLost(error: MeshError): void {
+    const { code, message, origin } = error;
+    const retry = this.hasResponse ? 'never' : 'if_reused';
+    this.deliverAborted(new MeshError(code, message, { origin, retry, cause: error }));
+  }
+
+  override onPeerReset(code: number): void {
+    if (code === faultCode.refusedStream) {
+      // RFC 9113 §8.7: nothing was processed.
+      this.deliverAborted(
+        new MeshError('stream_refused', 'upstream refused the stream', {
+          origin: 'upstream',
+          retry: 'always',
+        }),
+      );
+      return;
+    }
+    this.deliverAborted(
+      new MeshError('stream_reset', `upstream reset the stream: ${faultName(code)}`, { origin: 'upstream' }),
+    );
+  }
+
+  /** The request left before the answer came: the usual course. */
+  protected override onSentEndFirst(): void {}
+}

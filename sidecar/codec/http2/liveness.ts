@@ -1,0 +1,115 @@
+/**
+ * What time does to a connection: silence is asked about by PING, idleness and standstill end it.
+ * One coarse timer per connection, slower while nothing is in flight; durations are counted in its ticks.
+ */
+import { MeshError } from '../../../kit/errors.ts';
+import type { Random } from '../../../kit/random.ts';
+import type { Conn } from '../../net/conn.ts';
+import { type TimerOwner, type TimerWheel, WheelTimer } from '../../net/timer-wheel.ts';
+import { ConnectionFault, faultCode } from './fault.ts';
+import { limits } from './limits.ts';
+
+/** What liveness sees of a session. */
+export interface LivenessSubject {
+  readonly streams: { readonly size: number };
+  readonly hasSettingsAck: boolean;
+  sendPing(kind: number): void;
+  onTick(seconds: number): void;
+  onIdle(): void;
+  failConnection(fault: ConnectionFault): void;
+}
+
+export interface LivenessInit {
+  readonly conn: Conn;
+  readonly timers: TimerWheel;
+  readonly random: Random;
+  readonly idleMs: number;
+}
+
+/** Kinds of our PINGs, their first byte. */
+export const pingKind = { keepalive: 1, drain: 2 } as const;
+
+/** While no stream is open the timer comes this much more rarely. */
+const quietTickMs = 5000;
+
+export class Liveness implements TimerOwner {
+  readonly #subject: LivenessSubject;
+  readonly #init: LivenessInit;
+  readonly #timer: WheelTimer = new WheelTimer(this);
+  readonly #keepaliveMs: number;
+  #periodMs: number = limits.tickMs;
+  #ageMs = 0;
+  #silentMs = 0;
+  #idleMs = 0;
+  #stuckMs = 0;
+  #pingMs = -1;
+  #bytesIn = 0;
+  #bytesTaken = 0;
+
+  constructor(subject: LivenessSubject, init: LivenessInit) {
+    this.#subject = subject;
+    this.#init = init;
+    this.#keepaliveMs = limits.keepaliveMs * (1 + limits.keepaliveJitter * (2 * init.random() - 1));
+  }
+
+  start(): void {
+    this.#init.timers.arm(this.#timer, this.#periodMs);
+  }
+
+  /** The next tick comes soon, also while nothing is in flight. */
+  hurry(): void {
+    this.#periodMs = limits.tickMs;
+    this.start();
+  }
+
+  stop(): void {
+    this.#init.timers.disarm(this.#timer);
+  }
+
+  onTimer(): void {
+    const passedMs = this.#periodMs;
+    this.#ageMs += passedMs;
+    this.#subject.onTick(passedMs / 1000);
+    if (!this.#checkPeer(passedMs)) return;
+    const isQuiet = this.#subject.streams.size === 0 && this.#pingMs === -1;
+    this.#idleMs = this.#subject.streams.size === 0 ? this.#idleMs + passedMs : 0;
+    this.#periodMs = isQuiet && this.#subject.hasSettingsAck ? quietTickMs : limits.tickMs;
+    this.start();
+    if (this.#idleMs >= this.#init.idleMs) {
+      this.#idleMs = 0;
+      this.#subject.onIdle();
+    }
+  }
+
+  /** Whether the connection goes on. */
+  #checkPeer(passedMs: number): boolean {
+    const { conn } = this.#init;
+    if (!this.#subject.hasSettingsAck && this.#ageMs >= limits.settingsTimeoutMs) {
+      this.#subject.failConnection(
+        new ConnectionFault(faultCode.settingsTimeout, 'no acknowledgement of our SETTINGS'),
+      );
+      return false;
+    }
+    this.#silentMs = conn.bytesIn === this.#bytesIn ? this.#silentMs + passedMs : 0;
+    this.#bytesIn = conn.bytesIn;
+    if (this.#silentMs === 0) this.#pingMs = -1;
+    const taken = conn.bytesOut - conn.unsentBytes;
+    this.#stuckMs = conn.unsentBytes > 0 && taken === this.#bytesTaken ? this.#stuckMs + passedMs : 0;
+    this.#bytesTaken = taken;
+    // CVE-2019-9517: the stream windows are open, the socket's is not.
+    if (this.#stuckMs >= limits.noProgressMs) return this.#giveUp('peer takes no data');
+    if (this.#pingMs !== -1) {
+      this.#pingMs += passedMs;
+      if (this.#pingMs >= limits.pingTimeoutMs) return this.#giveUp('peer does not answer PING');
+    } else if (this.#silentMs >= this.#keepaliveMs) {
+      this.#pingMs = 0;
+      this.#subject.sendPing(pingKind.keepalive);
+    }
+    return true;
+  }
+
+  #giveUp(reason: string): boolean {
+    this.#init.conn.destroy(new MeshError('connection_reset', reason, { origin: 'local' }));
+    return false;
+  }
+}

@@ -1,0 +1,499 @@
+// hot: every frame passes through here.
+/**
+ * One HTTP/2 connection, whichever side we are on: it takes frames apart into events of streams, keeps the
+ * connection's own state (settings, windows, GOAWAY), and answers every breach of RFC 9113 with the error the RFC asks for.
+ * `server-session.ts` and `client-session.ts` add what a new stream means. Sending is in `transmitter.ts`,
+ * time in `liveness.ts`.
+ */
+import { MeshError, type Origin } from '../../../kit/errors.ts';
+import type { Conn, ConnHandler } from '../../net/conn.ts';
+import { badSize, breach, ConnectionFault, type FaultCode, faultCode, faultName } from './fault.ts';
+import { FloodGuard } from './flood-guard.ts';
+import {
+  flag,
+  frameType,
+  readU32,
+  writeGoaway,
+  writePing,
+  writeReset,
+  writeSettings,
+  writeSettingsAck,
+  writeWindowUpdate,
+} from './frame.ts';
+import { type FrameHeader, FrameReader, type FrameSink } from './frame-reader.ts';
+import { HeaderBlock } from './header-block.ts';
+import { type DecodeResult, HpackDecoder } from './hpack/decoder.ts';
+import { HpackEncoder } from './hpack/encoder.ts';
+import { limits } from './limits.ts';
+import { Liveness } from './liveness.ts';
+import { type BlockKind, MessageReader } from './message-reader.ts';
+import { OutBuffer } from './out-buffer.ts';
+import { RecentIds } from './recent-ids.ts';
+import type { SessionInit } from './services.ts';
+import { ourSettings, PeerSettings } from './settings.ts';
+import type { Http2Stream, StreamHost } from './stream.ts';
+import { canReceive } from './stream-state.ts';
+import { Transmitter } from './transmitter.ts';
+import type { WindowBudget } from './window.ts';
+
+export abstract class Session implements ConnHandler, FrameSink, StreamHost {
+  readonly isLink: boolean;
+  readonly windowBudget: WindowBudget;
+  readonly streams = new Map<number, Http2Stream>();
+  protected readonly conn: Conn;
+  protected readonly peer = new PeerSettings();
+  protected readonly message: MessageReader;
+  protected readonly guard: FloodGuard;
+  protected readonly transmitter: Transmitter;
+  protected readonly liveness: Liveness;
+  /** Whose fault it is when the peer breaks the protocol. */
+  protected readonly peerOrigin: Origin;
+  readonly #reader: FrameReader;
+  readonly #decoder: HpackDecoder;
+  #state: 'open' | 'failed' | 'closed' = 'open';
+  #hasPeerSettings = false;
+  #hasSettingsAck = false;
+  /** Receive window of the connection, and what was received since it was last returned. */
+  readonly #windowBytes: number;
+  #windowLeft: number;
+  /** The stream of the DATA frame at hand, where it may have it. */
+  #dataStream: Http2Stream | undefined = undefined;
+  readonly #block: HeaderBlock;
+  readonly #ended = new RecentIds();
+
+  constructor(init: SessionInit) {
+    const { conn, services, options, side } = init;
+    this.conn = conn;
+    this.isLink = options.link;
+    this.windowBudget = services.windowBudget;
+    this.peerOrigin = side === 'server' ? 'downstream' : 'upstream';
+    this.message = new MessageReader(options.link);
+    this.guard = new FloodGuard(options.link);
+    this.#block = new HeaderBlock(this.guard);
+    this.#reader = new FrameReader(this, side);
+    this.#decoder = new HpackDecoder(options.link ? limits.linkTableBytes : limits.plainTableBytes);
+    const encoder = new HpackEncoder({
+      maxTableBytes: options.link ? limits.linkTableBytes : limits.plainTableBytes,
+      compact: !options.link,
+    });
+    this.transmitter = new Transmitter({
+      conn,
+      flusher: services.flusher,
+      out: services.out,
+      encoder,
+      peer: this.peer,
+      guard: this.guard,
+      isLink: options.link,
+    });
+    this.#windowBytes = options.link ? limits.linkConnectionWindow : limits.plainConnectionWindow;
+    this.#windowLeft = this.#windowBytes;
+    this.liveness = new Liveness(this, {
+      conn,
+      timers: services.timers,
+      random: services.random,
+      idleMs: options.idleMs,
+    });
+  }
+
+  /** What a block on this stream would be. */
+  protected abstract blockKind(streamId: number): BlockKind;
+  /** A whole header block was decoded into `message`. */
+  protected abstract onBlock(streamId: number, endStream: boolean, result: DecodeResult): void;
+  /** Whether the stream was never opened. */
+  protected abstract isIdle(streamId: number): boolean;
+  protected abstract onPeerSettings(): void;
+  protected abstract onGoaway(lastStreamId: number, code: number): void;
+  /** A PING of ours with this first byte was answered. */
+  protected abstract onPong(kind: number): void;
+  protected abstract onStreamGone(stream: Http2Stream): void;
+  /** The last id of the peer's streams that we took up. */
+  protected abstract get lastPeerStreamId(): number;
+  /** The connection stopped working, by our word or the peer's; streams have been told. */
+  protected abstract onDead(error: MeshError | undefined): void;
+  protected abstract onPeerFin(): void;
+  /** We gave the connection up; it will be closed. */
+  protected abstract onFailed(): void;
+  /** Nothing was in flight for too long. */
+  abstract onIdle(): void;
+
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  /** Sends the preface's SETTINGS and begins to read. */
+  protected start(side: 'server' | 'client'): void {
+    const out = this.transmitter.controlOut;
+    writeSettings(out, ourSettings(side, this.isLink));
+    writeWindowUpdate(out, 0, this.#windowBytes - limits.streamWindow);
+    this.liveness.start();
+    this.conn.setHandler(this);
+  }
+
+  // ConnHandler
+
+  onData(chunk: Buffer): void {
+    if (this.#state !== 'open') return;
+    try {
+      this.#reader.read(chunk);
+    } catch (thrown) {
+      if (!(thrown instanceof ConnectionFault)) throw thrown;
+      this.failConnection(thrown);
+    }
+  }
+
+  onEnd(): void {
+    if (this.#state === 'open') this.onPeerFin();
+  }
+
+  onWritable(): void {
+    this.transmitter.schedule();
+  }
+
+  onClosed(error: MeshError | undefined): void {
+    if (this.#state === 'closed') return;
+    const wasOpen = this.#state === 'open';
+    this.#state = 'closed';
+    this.#shutDown();
+    if (wasOpen) {
+      const reason =
+        error ?? new MeshError('connection_closed', 'connection closed by peer', { origin: this.peerOrigin });
+      this.#abortAll(reason);
+    }
+    this.onDead(error);
+  }
+
+  // FrameSink
+
+  onFrame(header: FrameHeader, source: Buffer, start: number, end: number): void {
+    if (this.#block.awaits !== 0 || !this.#hasPeerSettings) this.#checkOrder(header);
+    switch (header.type) {
+      case frameType.headers:
+        if (this.#block.onHeaders(header, source, start, end)) this.#onBlock();
+        break;
+      case frameType.continuation:
+        if (this.#block.onContinuation(header, source, start, end)) this.#onBlock();
+        break;
+      case frameType.windowUpdate:
+        this.#onWindowUpdate(header, source, start);
+        break;
+      case frameType.rstStream:
+        this.#onReset(header, source, start);
+        break;
+      case frameType.settings:
+        this.#onSettings(header, source, start, end);
+        break;
+      case frameType.ping:
+        this.#onPing(header, source, start);
+        break;
+      case frameType.priority:
+        this.#onPriority(header, source, start);
+        break;
+      case frameType.goaway:
+        if (header.streamId !== 0) throw breach('GOAWAY on a stream');
+        if (header.length < 8) throw badSize('GOAWAY', header.length);
+        this.onGoaway(readU32(source, start) & 0x7fff_ffff, readU32(source, start + 4));
+        break;
+      case frameType.pushPromise:
+        throw breach('PUSH_PROMISE');
+      default:
+        // RFC 9113 §5.5: unknown types are ignored.
+        this.guard.onOddFrame();
+    }
+  }
+
+  onDataBegin(header: FrameHeader): void {
+    if (this.#block.awaits !== 0 || !this.#hasPeerSettings) this.#checkOrder(header);
+    const { streamId, length } = header;
+    this.#dataStream = undefined;
+    if (streamId === 0) throw breach('DATA on stream 0');
+    // The connection's credit returns on receipt, so that one slow reader never stalls the others.
+    this.#windowLeft -= length;
+    if (this.#windowLeft < 0) {
+      throw new ConnectionFault(faultCode.flowControlError, 'connection window overrun');
+    }
+    if (this.#windowLeft < this.#windowBytes >>> 1) {
+      writeWindowUpdate(this.transmitter.controlOut, 0, this.#windowBytes - this.#windowLeft);
+      this.#windowLeft = this.#windowBytes;
+    }
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      this.#onStray(streamId, 'DATA');
+      return;
+    }
+    if (!canReceive(stream.state)) {
+      this.failStream(stream, faultCode.streamClosed, 'DATA after the end');
+      return;
+    }
+    if ((header.flags & flag.endStream) === 0) {
+      if (length === 0) this.guard.onEmptyFrame();
+      else this.guard.onData(length);
+    }
+    if (!stream.countReceived(length)) {
+      this.failStream(stream, faultCode.flowControlError, 'stream window overrun');
+      return;
+    }
+    this.#dataStream = stream;
+  }
+
+  onDataPart(chunk: Buffer): void {
+    const stream = this.#dataStream;
+    if (stream === undefined || !canReceive(stream.state)) return;
+    if (!stream.receivePart(chunk)) {
+      this.failStream(stream, faultCode.protocolError, 'body differs from content-length');
+    }
+  }
+
+  onDataDone(header: FrameHeader): void {
+    const stream = this.#dataStream;
+    this.#dataStream = undefined;
+    if (stream === undefined || !canReceive(stream.state)) return;
+    if ((header.flags & flag.endStream) !== 0) this.endStream(stream, undefined);
+    else stream.grantCredit();
+  }
+
+  // StreamHost
+
+  queueHead(stream: Http2Stream): void {
+    this.transmitter.queueHead(stream);
+  }
+
+  queueData(stream: Http2Stream): void {
+    this.transmitter.queueData(stream);
+  }
+
+  addQueued(bytes: number): number {
+    this.transmitter.queuedBytes += bytes;
+    return this.transmitter.queuedBytes;
+  }
+
+  queueDelivery(stream: Http2Stream): void {
+    this.transmitter.queueDelivery(stream);
+  }
+
+  grantWindow(stream: Http2Stream, increment: number): void {
+    if (this.#state === 'open') writeWindowUpdate(this.transmitter.controlOut, stream.id, increment);
+  }
+
+  resetStream(stream: Http2Stream, code: number): void {
+    stream.move('reset');
+    if (stream.id === 0 || !this.streams.delete(stream.id)) return;
+    if (this.#state === 'open') writeReset(this.transmitter.controlOut, stream.id, code);
+    this.onStreamGone(stream);
+  }
+
+  onStreamClosed(stream: Http2Stream): void {
+    if (!this.streams.delete(stream.id)) return;
+    this.#ended.add(stream.id);
+    this.onStreamGone(stream);
+  }
+
+  // For the two sides
+
+  /** The peer ended its side of the stream. */
+  protected endStream(stream: Http2Stream, trailers: Parameters<Http2Stream['receiveEnd']>[0]): void {
+    if (!stream.receiveEnd(trailers)) {
+      this.failStream(stream, faultCode.protocolError, 'body shorter than content-length');
+    } else if (stream.state === 'closed') this.onStreamClosed(stream);
+  }
+
+  /** The peer broke one stream. */
+  protected failStream(stream: Http2Stream, code: FaultCode, problem: string): void {
+    this.guard.onReset();
+    stream.fail(code, new MeshError('malformed_message', problem, { origin: this.peerOrigin }));
+  }
+
+  /** The peer broke a stream that we do not have. */
+  protected refuseStream(streamId: number, code: FaultCode): void {
+    writeReset(this.transmitter.controlOut, streamId, code);
+  }
+
+  /** GOAWAY with the fault's code, then the connection is closed; streams hear of it now. */
+  failConnection(fault: ConnectionFault): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'failed';
+    // Not through the transmitter, which may be at work: its control frames go first, the rest is lost.
+    const { control } = this.transmitter;
+    const last = new OutBuffer(512);
+    last.append(control.bytes, control.start, control.pos);
+    writeGoaway(last, this.lastPeerStreamId, fault.faultCode, fault.message);
+    this.#shutDown();
+    this.conn.write(last.bytes.subarray(0, last.pos));
+    this.conn.close();
+    const message = `${faultName(fault.faultCode)}: ${fault.message}`;
+    this.#abortAll(new MeshError('malformed_message', message, { origin: this.peerOrigin, cause: fault }));
+  }
+
+  protected sendGoaway(lastStreamId: number, code: FaultCode, debug: string): void {
+    writeGoaway(this.transmitter.controlOut, lastStreamId, code, debug);
+  }
+
+  /** A PING that `onPong` will tell the kind of. */
+  sendPing(kind: number): void {
+    pingPayload[0] = kind;
+    writePing(this.transmitter.controlOut, pingPayload, 0, false);
+  }
+
+  /** Once a second or so. */
+  onTick(seconds: number): void {
+    this.guard.refill(seconds);
+    for (const stream of this.streams.values()) {
+      if (stream.queue.bytes === 0) continue;
+      stream.stuckSeconds += seconds;
+      // CVE-2019-9511: windows held at zero.
+      if (stream.stuckSeconds * 1000 >= limits.noProgressMs) {
+        stream.fail(
+          faultCode.cancel,
+          new MeshError('idle_timeout', 'peer takes no data', { origin: this.peerOrigin }),
+        );
+      }
+    }
+  }
+
+  get hasSettingsAck(): boolean {
+    return this.#hasSettingsAck;
+  }
+
+  protected get hasPeerSettings(): boolean {
+    return this.#hasPeerSettings;
+  }
+
+  #shutDown(): void {
+    this.#reader.stop();
+    this.liveness.stop();
+    this.transmitter.close();
+  }
+
+  #abortAll(error: MeshError): void {
+    const streams = [...this.streams.values()];
+    this.streams.clear();
+    for (const stream of streams) {
+      if (stream.state === 'closed') continue;
+      stream.move('reset');
+      stream.onLost(error);
+    }
+  }
+
+  /** RFC 9113 §3.4, §4.3: SETTINGS come first, and nothing comes between the frames of a header block. */
+  #checkOrder(header: FrameHeader): void {
+    if (!this.#hasPeerSettings) {
+      if (header.type !== frameType.settings || (header.flags & flag.ack) !== 0) {
+        throw breach('first frame is not SETTINGS');
+      }
+    } else if (header.type !== frameType.continuation || header.streamId !== this.#block.awaits) {
+      throw breach('frame within a header block');
+    }
+  }
+
+  /** A frame for a stream that is not there. */
+  #onStray(streamId: number, what: string): void {
+    if (this.isIdle(streamId)) throw breach(`${what} on idle stream ${streamId}`);
+    if (this.#ended.has(streamId)) {
+      throw new ConnectionFault(faultCode.streamClosed, `${what} on closed stream ${streamId}`);
+    }
+    this.guard.onOddFrame();
+  }
+
+  #onBlock(): void {
+    const { streamId, endStream, source, start, end } = this.#block;
+    this.message.begin(this.blockKind(streamId));
+    const result = this.#decoder.decode(source, start, end, this.message);
+    this.onBlock(streamId, endStream, result);
+  }
+
+  /** A block on a stream that is over: decoded for the table's sake, and judged like other stray frames. */
+  protected onStrayBlock(streamId: number): void {
+    this.#onStray(streamId, 'HEADERS');
+  }
+
+  #onPriority(header: FrameHeader, source: Buffer, start: number): void {
+    if (header.streamId === 0) throw breach('PRIORITY on stream 0');
+    if (header.length !== 5) throw badSize('PRIORITY', header.length);
+    if ((readU32(source, start) & 0x7fff_ffff) === header.streamId) throw breach('stream depends on itself');
+    this.guard.onOddFrame();
+  }
+
+  #onReset(header: FrameHeader, source: Buffer, start: number): void {
+    const { streamId } = header;
+    if (streamId === 0) throw breach('RST_STREAM on stream 0');
+    if (header.length !== 4) throw badSize('RST_STREAM', header.length);
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) throw breach(`RST_STREAM on idle stream ${streamId}`);
+      this.guard.onOddFrame();
+      return;
+    }
+    stream.move('reset');
+    this.streams.delete(streamId);
+    this.#ended.add(streamId);
+    stream.onPeerReset(readU32(source, start));
+    this.onStreamGone(stream);
+    // Of a server's resets each has cost us a request, so only clients' can be a flood.
+    if (this.peerOrigin === 'downstream') this.guard.onReset();
+  }
+
+  #onWindowUpdate(header: FrameHeader, source: Buffer, start: number): void {
+    if (header.length !== 4) throw badSize('WINDOW_UPDATE', header.length);
+    this.guard.onWindowUpdate(this.streams.size);
+    const { streamId } = header;
+    const increment = readU32(source, start) & 0x7fff_ffff;
+    if (streamId === 0) {
+      if (increment === 0) throw breach('WINDOW_UPDATE of 0');
+      if (!this.transmitter.addWindow(increment)) {
+        throw new ConnectionFault(faultCode.flowControlError, 'connection window over 2^31-1');
+      }
+      return;
+    }
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) throw breach(`WINDOW_UPDATE on idle stream ${streamId}`);
+      // RFC 9113 §5.1: it may have crossed the stream's end.
+      return;
+    }
+    if (increment === 0) this.failStream(stream, faultCode.protocolError, 'WINDOW_UPDATE of 0');
+    else if (!this.transmitter.addStreamWindow(stream, increment)) {
+      this.failStream(stream, faultCode.flowControlError, 'stream window over 2^31-1');
+    }
+  }
+
+  #onSettings(header: FrameHeader, source: Buffer, start: number, end: number): void {
+    if (header.streamId !== 0) throw breach('SETTINGS on a stream');
+    if ((header.flags & flag.ack) !== 0) {
+      if (header.length !== 0) throw badSize('SETTINGS acknowledgement', header.length);
+      this.#hasSettingsAck = true;
+      return;
+    }
+    if (header.length % 6 !== 0) throw badSize('SETTINGS', header.length);
+    this.guard.onPing();
+    const before = this.peer.initialWindowSize;
+    this.peer.apply(source, start, end);
+    this.transmitter.encoder.setPeerTableSize(this.peer.headerTableSize);
+    this.#moveWindows(this.peer.initialWindowSize - before);
+    this.#hasPeerSettings = true;
+    writeSettingsAck(this.transmitter.controlOut);
+    this.onPeerSettings();
+  }
+
+  /** RFC 9113 §6.9.2: windows of live streams change by the difference and may become negative. */
+  #moveWindows(difference: number): void {
+    if (difference === 0) return;
+    for (const stream of this.streams.values()) {
+      if (!this.transmitter.addStreamWindow(stream, difference)) {
+        throw new ConnectionFault(faultCode.flowControlError, 'stream window over 2^31-1');
+      }
+    }
+  }
+
+  #onPing(header: FrameHeader, source: Buffer, start: number): void {
+    if (header.streamId !== 0) throw breach('PING on a stream');
+    if (header.length !== 8) throw badSize('PING', header.length);
+    if ((header.flags & flag.ack) !== 0) {
+      this.onPong(source[start] as number);
+      return;
+    }
+    this.guard.onPing();
+    writePing(this.transmitter.controlOut, source, start, true);
+  }
+}
+
+/** One for all: it is copied when it is written. */
+const pingPayload = Buffer.from([0, 0x68, 0x65, 0x64, 0x64, 0x6c, 0x65, 0]);
