@@ -102,9 +102,9 @@ export class EmbeddedTables {
       );
     }
     if (this.#meta('id') === undefined) this.#setMeta('id', randomUUID());
-    // A copy has an inode of its own, so a file put back from a backup is told from the one that was lost.
-    const { dev, ino } = statSync(path);
-    this.identity = `${String(this.#meta('id'))}:${dev}:${ino}`;
+    // A copy has an inode and a birth of its own, so a backup put back is told from the file that was lost.
+    const { dev, ino, birthtimeNs } = statSync(path, { bigint: true });
+    this.identity = `${String(this.#meta('id'))}:${dev}:${ino}:${birthtimeNs}`;
     this.revision = Number(this.#meta('revision') ?? 0);
     this.compacted = Number(this.#meta('compacted') ?? 0);
   }

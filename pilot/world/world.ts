@@ -51,4 +51,7 @@ export interface InstanceRecord {
   readonly linkPort: number;
   readonly ports: readonly { readonly port: number; readonly plainPort: number | undefined }[];
   readonly features: readonly string[];
+  /** Why it is in that state, in a word or a line; for people. */
+  readonly reason?: string;
+  readonly restarts?: number;
 }
