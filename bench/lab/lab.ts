@@ -26,7 +26,8 @@ export interface Lab {
   close(): Promise<void>;
 }
 
-const startMs = 20_000;
+/** Our own subject may have to be built first. */
+const startMs = 90_000;
 
 export function openLab(): Lab {
   const folder = mkdtempSync(join(tmpdir(), 'heddle-bench-'));
