@@ -12,8 +12,8 @@
  *   world/node/NAME           facts of a node
  *   world/instances/NAME      what runs on it
  *   world/alive/NAME          under the node's lease: somebody has heard of it lately
- *   private/token/HASH        a join token not yet used
- *   private/secret/NAME       keys of the CA, encrypted
+ *   private/token/ID          a join token: the hash of its secret, and whether it was used
+ *   private/authority         the CA's state, its keys encrypted
  */
 export const worldPrefix = 'world/';
 export const epochKey = 'world/epoch';
@@ -27,7 +27,7 @@ export const nodePrefix = 'world/node/';
 export const instancesPrefix = 'world/instances/';
 export const alivePrefix = 'world/alive/';
 export const tokenPrefix = 'private/token/';
-export const secretPrefix = 'private/secret/';
+export const authorityKey = 'private/authority';
 
 /** Digits enough for one change a millisecond for thirty years; texts then sort as numbers do. */
 const setDigits = 12;

@@ -1,14 +1,15 @@
 /** Change sets, the World and what stands beside it, on every store. */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { createJoinTokens } from '../../../certs/join-tokens.ts';
 import { type Clock, systemClock } from '../../../kit/clock.ts';
 import { MeshError } from '../../../kit/errors.ts';
 import { silentLog } from '../../../kit/log.ts';
 import type { Store } from '../../../pilot/store/store.ts';
 import { createChangeApplier } from '../../../pilot/world/apply-changes.ts';
+import { createCaStorage, createTokenStorage } from '../../../pilot/world/certificate-storage.ts';
 import type { ResourceChange } from '../../../pilot/world/change-set.ts';
 import { maxLooseSets, maxWriteMs, startHousekeeping } from '../../../pilot/world/housekeeping.ts';
-import { createJoinTokens } from '../../../pilot/world/join-tokens.ts';
 import type { LiveWorld } from '../../../pilot/world/live-world.ts';
 import { eventually } from '../../support/eventually.ts';
 import { guardLeaks } from '../../support/leak-guard.ts';
@@ -198,19 +199,25 @@ function suite(setup: StoreSetup): void {
   it('lets a join token be used once, by one of many who try at the same time', async (t) => {
     const place = await setup.place(t);
     const store = await place.open();
-    const tokens = createJoinTokens(store, systemClock);
-    await tokens.create({ secret: 'first', node: undefined, ttlMs: 60_000 });
-    const tries = await Promise.allSettled(Array.from({ length: 8 }, () => tokens.consume('first', 'n1')));
+    const tokens = createJoinTokens(createTokenStorage(store, systemClock), systemClock);
+    const { token } = await tokens.create(Buffer.alloc(32, 7));
+    const tries = await Promise.allSettled(
+      Array.from({ length: 8 }, (_, at) => tokens.consume(token, `n${at}`)),
+    );
     assert.equal(tries.filter((result) => result.status === 'fulfilled').length, 1);
     const isDenied = (thrown: unknown) => thrown instanceof MeshError && thrown.code === 'denied';
     for (const result of tries) assert.ok(result.status === 'fulfilled' || isDenied(result.reason));
-    await tokens.create({ secret: 'bound', node: 'n2', ttlMs: 60_000 });
-    await assert.rejects(tokens.consume('bound', 'n1'), isDenied);
-    await tokens.consume('bound', 'n2');
-    await assert.rejects(tokens.consume('never made', 'n1'), isDenied);
-    const stored = (await store.list('')).entries.map(
-      (entry) => entry.key + Buffer.from(entry.value).toString(),
-    );
-    assert.ok(!stored.some((text) => text.includes('bound') || text.includes('first')));
+    assert.equal((await store.list('private/token/')).entries.length, 1);
+  });
+
+  it('keeps the state of the authority, written only by whoever saw the last', async (t) => {
+    const place = await setup.place(t);
+    const storage = createCaStorage(await place.open());
+    assert.equal(await storage.load(), undefined);
+    assert.equal(await storage.save(Buffer.from('one'), 0), true);
+    assert.equal(await storage.save(Buffer.from('two'), 0), false);
+    const loaded = await storage.load();
+    assert.equal(Buffer.from(loaded?.bytes ?? []).toString(), 'one');
+    assert.equal(await storage.save(Buffer.from('two'), loaded?.revision ?? 0), true);
   });
 }
