@@ -63,7 +63,6 @@ const schema = closed({
   calls: list(call),
   readiness: Type.Optional(readiness),
   restart,
-  certificate: closed({ lifetime: Type.Optional(text('duration')) }, { default: {} }),
   accessLog: oneOf(['none', 'errors', 'sampled', 'all'], { default: 'errors' }),
 });
 
@@ -90,7 +89,6 @@ export const workload = defineKind({
     calls: [{ service: 'pricing' }, { service: 'ledger.bank', port: 5432, localPort: 5432 }],
     readiness: { http: { path: '/ready', port: 8080 }, interval: '1s', timeout: '2s', failures: 3 },
     restart: { baseDelay: '500ms', maxDelay: '30s', stableAfter: '1m' },
-    certificate: { lifetime: '72h' },
     accessLog: 'errors',
   },
   check(spec, report) {
