@@ -101,6 +101,14 @@ export class Field {
   }
 }
 
+/** Kinds that neither frame, route nor identify. */
+const harmlessTwins: ReadonlySet<FieldKind> = new Set<FieldKind>([
+  fieldKind.requestId,
+  fieldKind.contentType,
+  fieldKind.grpcTimeout,
+  fieldKind.grpcStatus,
+]);
+
 /** The kind of a lower-case name; every name under `heddle-` other than `heddle-port` is `heddle`. */
 export function kindOfName(name: string): FieldKind {
   const kind = kindByName.get(name);
@@ -110,5 +118,7 @@ export function kindOfName(name: string): FieldKind {
 }
 
 function isGuarded(name: string): boolean {
-  return kindByName.has(name) || guardedNames.has(name) || name.startsWith('heddle-');
+  const kind = kindByName.get(name);
+  if (kind !== undefined) return !harmlessTwins.has(kind);
+  return guardedNames.has(name) || name.startsWith('heddle-');
 }

@@ -1,0 +1,292 @@
+/**
+ * Every vector of `test/data/h1.jsonl` through a hop: what is refused is refused before an upstream sees a byte,
+ * what passes arrives canonical, whatever the pieces that it comes in.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import { seededRandom } from '../../kit/random.ts';
+import { http1 } from '../../sidecar/codec/http1/http1.ts';
+import { eventually } from '../support/eventually.ts';
+import { fieldOf, plainAnswer, RawClient, RecordingUpstream, statusOf } from '../support/raw-peers.ts';
+import { type StraightProxy, startStraightProxy } from '../support/straight-proxy.ts';
+
+type Verdict = 'reject-400' | 'reject-other' | 'forward' | 'forward-normalised' | 'close-after';
+
+interface Vector {
+  readonly id: string;
+  readonly side: 'req' | 'resp';
+  readonly cat: string;
+  readonly bytes: string;
+  readonly expect: Verdict;
+  readonly why: string;
+  readonly status?: number | 'close';
+  readonly also?: readonly (number | string)[];
+  readonly pad?: { readonly at: number; readonly str: string; readonly count: number };
+  readonly eof?: boolean;
+  readonly hang?: boolean;
+  readonly slow?: { readonly str: string };
+  /** What the client sends where the vector is a response. */
+  readonly req?: string;
+}
+
+interface Split {
+  readonly name: string;
+  cut(bytes: string): string[];
+}
+
+/** The hop under test: replace this by the sidecar to run the same over it. */
+const startSubject = (upstreamPort: number): Promise<StraightProxy> =>
+  startStraightProxy({
+    codec: http1,
+    upstreamPort,
+    responseMs: 1000,
+    codecOptions: { headMs: 1000, bodyMs: 300 },
+  });
+
+const vectors = readFileSync('test/data/h1.jsonl', 'utf8')
+  .trim()
+  .split('\n')
+  .map((line) => JSON.parse(line) as Vector);
+/** Vectors with more than this are not sent byte by byte. */
+const maxBytewise = 2000;
+const defaultRequest = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+/** Vectors that hold a second request which is to be answered too. */
+const pipelined = new Set([
+  'ok-pipeline2',
+  'ck-pipeline-after',
+  'cl0-body',
+  'up-ws-then-req',
+  'up-ws-badver',
+]);
+/** Faults of a body: its head may have gone on. */
+const bodyFaults = new Set(['chunk']);
+
+let upstream: RecordingUpstream;
+let subject: StraightProxy;
+
+before(async () => {
+  upstream = await new RecordingUpstream().listen();
+  subject = await startSubject(upstream.port);
+});
+after(() => {
+  subject.close();
+  upstream.close();
+});
+
+describe('HTTP/1.1 request vectors', () => {
+  const random = seededRandom(20260821);
+  const splits: readonly Split[] = [
+    { name: 'whole', cut: (bytes) => [bytes] },
+    {
+      name: 'byte by byte',
+      cut: (bytes) => (bytes.length > maxBytewise ? cutAt(bytes, random, 9) : [...bytes]),
+    },
+    { name: 'in two', cut: (bytes) => cutAt(bytes, random, 1) },
+    { name: 'in random pieces', cut: (bytes) => cutAt(bytes, random, 5) },
+  ];
+  for (const vector of vectors.filter((each) => each.side === 'req')) {
+    it(`${vector.id}: ${vector.why}`, async () => {
+      for (const split of splits) {
+        await note(`${split.name}`, () => runRequest(vector, split.cut(paddedBytes(vector)), false));
+      }
+      await note('second on its connection', () => runRequest(vector, [paddedBytes(vector)], true));
+    });
+  }
+});
+
+describe('HTTP/1.1 response vectors', () => {
+  for (const vector of vectors.filter((each) => each.side === 'resp')) {
+    it(`${vector.id}: ${vector.why}`, () => runResponse(vector));
+  }
+});
+
+it('runs all vectors', () => {
+  assert.equal(vectors.length, 244);
+});
+
+async function runRequest(vector: Vector, pieces: readonly string[], second: boolean): Promise<void> {
+  upstream.reset();
+  const client = new RawClient(subject.port);
+  try {
+    let earlier = 0;
+    if (second) {
+      await client.send(['GET /first HTTP/1.1\r\nHost: a\r\n\r\n']);
+      await eventually(() => client.statuses().length === 1, { everyMs: 2 });
+      earlier = 1;
+    }
+    const upstreamBytesBefore = upstreamBytes();
+    await client.send(pieces);
+    if (vector.eof) client.end();
+    const dripping = vector.slow === undefined ? undefined : setInterval(() => void client.send(['a']), 100);
+    try {
+      if (vector.id === 'ex-100-wait') {
+        await eventually(() => client.text.includes(' 100 '), { everyMs: 2 });
+        await client.send(['hello']);
+      }
+      await judgeRequest(vector, client, earlier, upstreamBytesBefore);
+    } finally {
+      clearInterval(dripping);
+    }
+  } finally {
+    client.destroy();
+  }
+}
+
+async function judgeRequest(
+  vector: Vector,
+  client: RawClient,
+  earlier: number,
+  bytesBefore: number,
+): Promise<void> {
+  const expectedRequests = pipelined.has(vector.id) ? 2 : 1;
+  // A refusal closes; only what was answered may stay open.
+  const settled = (): boolean => {
+    const statuses = client.statuses().slice(earlier);
+    return (
+      client.closed || (statuses.length >= expectedRequests && statuses.every((status) => status === 200))
+    );
+  };
+  const isReject = vector.expect.startsWith('reject');
+  const mayForward = !isReject || vector.also?.some((each) => String(each).startsWith('forward'));
+  const mustClose = !mayForward || vector.expect === 'close-after';
+  await eventually(() => (mustClose ? client.closed : settled()), {
+    everyMs: 2,
+    what: `${vector.id}: ${vector.expect}; got ${JSON.stringify(client.text.slice(-300))}`,
+  });
+  const statuses = client.statuses().slice(earlier);
+  const first = statuses[0] ?? 'close';
+  const requests = upstream.requests.slice(earlier);
+  assert.deepEqual(upstream.problems, [], 'the upstream got something that is not canonical');
+  assert.equal(client.wasReset, false, 'the answer must be readable');
+  assert.equal(client.rest(), '', 'no half answer');
+  const smug = requests.filter((request) => request.start.includes('/smug')).length;
+  if (vector.expect !== 'forward') assert.equal(smug, 0, '/smug became a request');
+  if (first === 200) {
+    assert.ok(mayForward, 'was forwarded');
+    assert.equal(requests.length, expectedRequests);
+    assert.deepEqual(
+      statuses,
+      vector.id === 'garbage-after' ? [200, 400] : Array(expectedRequests).fill(200),
+    );
+    return;
+  }
+  const allowed = [isReject ? (vector.status ?? 400) : [], vector.also ?? []].flat();
+  assert.ok(allowed.includes(first), `answered ${first}, allowed are ${allowed.join(', ')}`);
+  assert.ok(client.closed, 'refused and not closed');
+  assert.equal(requests.length, 0, 'a refused request arrived');
+  const isHeadFault = !bodyFaults.has(vector.cat) && vector.id !== 'slow-body';
+  if (isHeadFault) assert.equal(upstreamBytes(), bytesBefore, 'bytes of a refused head arrived');
+}
+
+function upstreamBytes(): number {
+  return upstream.connections.reduce((sum, each) => sum + each.bytes.length, 0);
+}
+
+async function runResponse(vector: Vector): Promise<void> {
+  upstream.reset();
+  const answer = paddedBytes(vector);
+  const request = vector.req ?? defaultRequest;
+  const method = request.split(' ')[0] ?? '';
+  upstream.endsAfterAnswer = vector.eof === true;
+  if (vector.hang) upstream.script = () => undefined;
+  else if (answer === '') upstream.closesAtOnce = true;
+  else if (method === 'POST') upstream.early = answer;
+  else upstream.script = (_, connection) => (connection === 0 ? answer : plainAnswer);
+  const client = new RawClient(subject.port);
+  try {
+    await client.send([request]);
+    await judgeResponse(vector, client, method);
+    if (client.closed || method === 'POST') return;
+    // Whatever happened, the next request gets its own answer.
+    upstream.script = () => plainAnswer;
+    upstream.closesAtOnce = false;
+    const before = client.statuses([method]).length;
+    await client.send([defaultRequest]);
+    await eventually(() => client.statuses([method, 'GET']).length === before + 1 || client.closed);
+    const last = client.responses([method, 'GET']).at(-1);
+    assert.ok(
+      last !== undefined && last.body === 'ok' && statusOf(last) === 200,
+      'the next answer is another',
+    );
+    if (isPoisoned(vector))
+      assert.equal(upstream.connections.length, 2, 'the upstream connection was used again');
+  } finally {
+    client.destroy();
+  }
+}
+
+async function judgeResponse(vector: Vector, client: RawClient, method: string): Promise<void> {
+  const answered = () => client.statuses([method]).length > 0;
+  await eventually(() => answered() || client.closed, {
+    what: `${vector.id}: ${vector.expect}; got ${JSON.stringify(client.text.slice(-300))}`,
+  });
+  const responses = client.responses([method]);
+  const final = responses.find((response) => statusOf(response) >= 200);
+  const status = final === undefined ? 'close' : statusOf(final);
+  const sent = Number(/^HTTP\/1\.1 ([2-5]\d\d) /m.exec(paddedBytes(vector))?.[1] ?? 0);
+  const also = vector.also ?? [];
+  switch (vector.expect) {
+    case 'reject-other':
+    case 'reject-400':
+      assert.ok([vector.status ?? 502, ...also].includes(status), `answered ${status}`);
+      return;
+    case 'close-after':
+      if (method === 'POST') assert.equal(status, sent);
+      else assert.equal(final, undefined, 'a cut response looks whole');
+      await eventually(() => client.closed);
+      return;
+    default:
+      if (also.includes(status) && status !== sent) return;
+      assert.equal(status, sent);
+      assert.ok(final !== undefined);
+      judgeNormalised(vector, final);
+  }
+}
+
+function judgeNormalised(
+  vector: Vector,
+  final: NonNullable<ReturnType<RawClient['responses']>[number]>,
+): void {
+  const isBodiless = /^rs-(?:head|204|304)/.test(vector.id);
+  assert.equal(final.body, isBodiless ? '' : 'hi');
+  for (const name of ['x-s', 'keep-alive', 'link']) assert.equal(fieldOf(final, name), undefined);
+  if (vector.id.startsWith('rs-204')) assert.equal(fieldOf(final, 'content-length'), undefined);
+  if (vector.id === 'rs-head-body') assert.equal(fieldOf(final, 'content-length'), '4');
+  if (vector.id === 'rs-set-cookie-2') {
+    const cookies = final.fields.filter(([name]) => name === 'set-cookie').map(([, value]) => value);
+    assert.deepEqual(cookies, ['a=1', 'b=2']);
+  }
+}
+
+/** Vectors after which the upstream connection must not be used again. */
+function isPoisoned(vector: Vector): boolean {
+  return (
+    vector.expect.startsWith('reject') ||
+    vector.eof === true ||
+    ['rs-head-body', 'rs-head-chunked', 'rs-204-body', 'rs-hop'].includes(vector.id)
+  );
+}
+
+function paddedBytes({ bytes, pad }: Vector): string {
+  if (pad === undefined) return bytes;
+  return bytes.slice(0, pad.at) + pad.str.repeat(pad.count) + bytes.slice(pad.at);
+}
+
+function cutAt(bytes: string, random: () => number, cuts: number): string[] {
+  const places = Array.from({ length: cuts }, () => 1 + Math.floor(random() * bytes.length)).sort(
+    (a, b) => a - b,
+  );
+  return [0, ...places]
+    .map((from, i) => bytes.slice(from, places[i] ?? bytes.length))
+    .filter((piece) => piece !== '');
+}
+
+async function note(what: string, run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    if (error instanceof Error) error.message = `${what}: ${error.message}`;
+    throw error;
+  }
+}

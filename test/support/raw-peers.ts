@@ -1,0 +1,185 @@
+/** The two ends of a hop under test, on raw sockets: an upstream that records, a client that sends bytes as told. */
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { fieldOf, NotCanonical, type RawMessage, readRequests, readResponses, statusOf } from './raw-http.ts';
+
+/** What the upstream answers to the requests of one connection; undefined: nothing. */
+export type Script = (request: RawMessage, connection: number) => string | undefined;
+
+export interface RecordedConnection {
+  bytes: string;
+  requests: RawMessage[];
+  /** What was not canonical. */
+  problem: string | undefined;
+  closed: boolean;
+}
+
+export const plainAnswer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+
+interface Answering {
+  answered: number;
+  saidContinue: boolean;
+  saidEarly: boolean;
+}
+
+/** Records what it gets, checks that it is canonical, and answers each complete request by its script. */
+export class RecordingUpstream {
+  connections: RecordedConnection[] = [];
+  /** Replaced from test to test. */
+  script: Script = () => plainAnswer;
+  /** Answered as soon as a head is there, before the body. */
+  early: string | undefined;
+  /** FIN after the first answer. */
+  endsAfterAnswer = false;
+  /** Closes at once, without a byte. */
+  closesAtOnce = false;
+  port = 0;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  constructor() {
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#serve(socket));
+  }
+
+  async listen(): Promise<this> {
+    this.#server.listen(0, '127.0.0.1');
+    await once(this.#server, 'listening');
+    const address = this.#server.address();
+    this.port = typeof address === 'object' && address !== null ? address.port : 0;
+    return this;
+  }
+
+  /** Forgets what was recorded and ends what is open. */
+  reset(): void {
+    for (const socket of this.#sockets) socket.destroy();
+    this.connections = [];
+    this.script = () => plainAnswer;
+    this.early = undefined;
+    this.endsAfterAnswer = false;
+    this.closesAtOnce = false;
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  get requests(): RawMessage[] {
+    return this.connections.flatMap((connection) => connection.requests);
+  }
+
+  get problems(): string[] {
+    return this.connections.flatMap((connection) => connection.problem ?? []);
+  }
+
+  #serve(socket: Socket): void {
+    const record: RecordedConnection = { bytes: '', requests: [], problem: undefined, closed: false };
+    const number = this.connections.length;
+    this.connections.push(record);
+    this.#sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('end', () => socket.end());
+    socket.on('close', () => {
+      record.closed = true;
+      this.#sockets.delete(socket);
+    });
+    const answering = { answered: 0, saidContinue: false, saidEarly: false };
+    socket.setEncoding('latin1').on('data', (text: string) => {
+      record.bytes += text;
+      if (this.closesAtOnce) socket.end();
+      else this.#answer(socket, record, number, answering);
+    });
+  }
+
+  #answer(socket: Socket, record: RecordedConnection, number: number, answering: Answering): void {
+    let rest = '';
+    try {
+      const read = readRequests(record.bytes);
+      record.requests = read.messages;
+      rest = read.rest;
+    } catch (error) {
+      if (!(error instanceof NotCanonical)) throw error;
+      record.problem = error.message;
+      return;
+    }
+    if (this.early !== undefined) {
+      if (!answering.saidEarly && record.bytes.includes('\r\n\r\n')) this.#say(socket, this.early);
+      answering.saidEarly = true;
+      return;
+    }
+    for (; answering.answered < record.requests.length; answering.answered++) {
+      const answer = this.script(record.requests[answering.answered] as RawMessage, number);
+      if (answer !== undefined) this.#say(socket, answer);
+    }
+    if (!answering.saidContinue && /\r\nexpect: 100-continue\r\n/.test(rest) && rest.includes('\r\n\r\n')) {
+      answering.saidContinue = true;
+      socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+    }
+  }
+
+  #say(socket: Socket, text: string): void {
+    socket.write(text, 'latin1');
+    if (this.endsAfterAnswer) socket.end();
+  }
+}
+
+/** A client that sends bytes in the pieces it is told and keeps what comes. */
+export class RawClient {
+  text = '';
+  closed = false;
+  /** The connection was reset: the last words may have been lost. */
+  wasReset = false;
+  readonly #socket: Socket;
+
+  constructor(port: number) {
+    this.#socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+    this.#socket.setEncoding('latin1');
+    this.#socket.on('data', (text: string) => {
+      this.text += text;
+    });
+    // As most clients do: the server's FIN ends it.
+    this.#socket.on('end', () => this.#socket.end());
+    this.#socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNRESET') this.wasReset = true;
+    });
+    this.#socket.on('close', () => {
+      this.closed = true;
+    });
+  }
+
+  /** Each piece is a write of its own, with a turn of the loop between. */
+  async send(pieces: readonly string[]): Promise<void> {
+    for (const piece of pieces) {
+      if (!this.#socket.writable) return;
+      this.#socket.write(piece, 'latin1');
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  /** The complete responses so far; `methods` of the requests they answer. */
+  responses(methods: readonly string[] = []): RawMessage[] {
+    return readResponses(this.text, methods, this.closed && !this.wasReset).messages;
+  }
+
+  /** The statuses of final responses. */
+  statuses(methods: readonly string[] = []): number[] {
+    return this.responses(methods)
+      .map(statusOf)
+      .filter((status) => status >= 200);
+  }
+
+  /** What follows the complete responses: a cut one. */
+  rest(methods: readonly string[] = []): string {
+    return readResponses(this.text, methods, this.closed && !this.wasReset).rest;
+  }
+}
+
+export { fieldOf, type RawMessage, statusOf };
