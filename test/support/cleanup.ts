@@ -2,12 +2,25 @@
  * What a test opened, closed in the reverse order: `t.after` alone runs first to last, which would remove a
  * folder before the process that writes to it has ended.
  */
-import type { TestContext } from 'node:test';
+import { after } from 'node:test';
 
-type Scope = Pick<TestContext, 'after'>;
 type Close = () => void | Promise<void>;
 
+/** A test (`t`), or what `suiteScope` gives. */
+export interface Scope {
+  after(close: Close): void;
+}
+
 const stacks = new WeakMap<Scope, Close[]>();
+
+/** A scope of a whole suite or file, for what a `before` hook opens; called where the suite is declared. */
+export function suiteScope(): Scope {
+  const closes: Close[] = [];
+  after(async () => {
+    for (const close of closes) await close();
+  });
+  return { after: (close) => void closes.push(close) };
+}
 
 /** Runs `close` when the test has ended, after everything that was deferred later. */
 export function defer(t: Scope, close: Close): void {

@@ -3,8 +3,7 @@
  * condition, ended by their own process id when the test ends.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import type { TestContext } from 'node:test';
-import { defer } from './cleanup.ts';
+import { defer, type Scope } from './cleanup.ts';
 import { eventually, within } from './eventually.ts';
 
 export interface ProcessOptions {
@@ -104,10 +103,7 @@ export class RunningProcess {
 }
 
 /** Starts a process that ends with the test at the latest. Without a command it is this Node. */
-export async function startProcess(
-  t: Pick<TestContext, 'after'>,
-  options: ProcessOptions,
-): Promise<RunningProcess> {
+export async function startProcess(t: Scope, options: ProcessOptions): Promise<RunningProcess> {
   const child = spawn(options.command ?? process.execPath, options.args, {
     cwd: options.cwd,
     env: { ...process.env, [markVariable]: mark, ...options.env },
@@ -126,7 +122,7 @@ export async function startProcess(
 
 /** Runs a process to its end and returns what it printed. */
 export async function runProcess(
-  t: Pick<TestContext, 'after'>,
+  t: Scope,
   options: ProcessOptions & { readonly withinMs?: number },
 ): Promise<ExitStatus & { readonly stdout: string; readonly stderr: string }> {
   const running = await startProcess(t, options);

@@ -2,10 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
-import { defer } from './cleanup.ts';
+import { defer, type Scope } from './cleanup.ts';
 
-export function tempFolder(t: Pick<TestContext, 'after'>): string {
+export function tempFolder(t: Scope): string {
   const folder = mkdtempSync(join(tmpdir(), 'heddle-test-'));
   defer(t, () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   return folder;
