@@ -8,8 +8,8 @@ import type { Clock } from '../kit/clock.ts';
 import { MeshError, messageOf } from '../kit/errors.ts';
 import type { Log } from '../kit/log.ts';
 import { isTrustDomain, nodeName, parseIdentity, pilotName, workloadName } from '../mesh/identity.ts';
+import type { IssuedCertificate } from '../proto/certificates-wire.ts';
 import { type CaState, type CaStorage, decodeCaState, encodeCaState, type RootRecord } from './ca-state.ts';
-import type { IssuedCertificate } from './client/issued-certificate.ts';
 import { createKeyClaims } from './key-claims.ts';
 import { createIntermediate, createRoot, type Signer, signLeaf } from './profile.ts';
 import {

@@ -7,8 +7,8 @@ import type { Clock } from '../kit/clock.ts';
 import { MeshError, messageOf } from '../kit/errors.ts';
 import type { Log, LogFields } from '../kit/log.ts';
 import { isNodeName } from '../mesh/identity.ts';
+import type { IssuedCertificate } from '../proto/certificates-wire.ts';
 import type { CertificateAuthority, WorkloadRequest } from './authority.ts';
-import type { IssuedCertificate } from './client/issued-certificate.ts';
 import {
   type CreateTokenOptions,
   createJoinTokens,

@@ -47,8 +47,8 @@ function readRequest(request: Uint8Array): RequestedKey {
   const signature = readBitString(outer.expect(tag.bitString).content);
   outer.end();
   const signedWith = readOid(algorithm.expect(tag.oid).content);
-  algorithm.end();
   if (signedWith !== ecdsaWithSha256) throw new Error(`it is signed by algorithm ${signedWith}`);
+  algorithm.end();
 
   const key = readInfo(readWhole(info.whole, tag.sequence));
   const publicKey = readKey(key);

@@ -2,7 +2,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { MeshError, messageOf } from '../../kit/errors.ts';
 import { verifyPeer } from '../../mesh/svid.ts';
-import type { IssuedCertificate } from './issued-certificate.ts';
+import type { IssuedCertificate } from '../../proto/certificates-wire.ts';
 
 export interface Expected {
   /** The SPIFFE name that was asked for. */

@@ -13,9 +13,9 @@ import type { Log } from '../../kit/log.ts';
 import type { Random } from '../../kit/random.ts';
 import { parseIdentity } from '../../mesh/identity.ts';
 import { readSvid } from '../../mesh/svid.ts';
+import type { IssuedCertificate } from '../../proto/certificates-wire.ts';
 import { checkIssued, readCertificates } from './check-issued.ts';
 import { type KeptIdentity, loadIdentity, saveIdentity } from './identity-file.ts';
-import type { IssuedCertificate } from './issued-certificate.ts';
 import { createKeyPair, type KeyPair } from './key-pair.ts';
 import { renewalTimeMs, shareLeft } from './renewal.ts';
 
@@ -130,7 +130,6 @@ export function createKeyPairKeeper(options: KeeperOptions): KeyPairKeeper {
     if (state === 'renewing' || state === 'closed') return;
     timer?.cancel();
     state = 'renewing';
-    let delayMs = 0;
     try {
       const pair = createKeyPair();
       const issued = await issue(pair.signingRequest);
@@ -138,9 +137,9 @@ export function createKeyPairKeeper(options: KeeperOptions): KeyPairKeeper {
       take(pair, issued);
     } catch (cause) {
       if (isClosed()) return;
-      delayMs = failed(cause);
+      renewAtMs = clock.wallMs() + failed(cause);
     }
-    wait(Math.max(delayMs, renewAtMs - clock.wallMs()));
+    wait(renewAtMs - clock.wallMs());
   }
 
   function isClosed(): boolean {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeCaState } from '../../../certs/ca-state.ts';
 import { checkIssued, readCertificates } from '../../../certs/client/check-issued.ts';
-import type { IssuedCertificate } from '../../../certs/client/issued-certificate.ts';
 import { createKeyPair } from '../../../certs/client/key-pair.ts';
+import type { IssuedCertificate } from '../../../proto/certificates-wire.ts';
 import { testAuthority } from '../../support/test-authority.ts';
 
 const lifetimes = { rootMs: 60_000, issuerMs: 30_000, leafMs: 10_000, graceMs: 20_000 };
