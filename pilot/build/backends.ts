@@ -11,14 +11,13 @@ export function backendsOf(
   catalog: Catalog,
   route: Stored<RouteKind>,
   refs: readonly BackendRef[],
-  where: string,
 ): Backend[] {
   return refs.map((ref) => {
     const key = refKey(ref, route.resource.metadata.namespace);
     const fault = backendFault(catalog, route, ref);
     const filters: readonly RouteFilter[] = filtersOf(ref.filters ?? []);
     if (fault !== undefined)
-      return { weight: ref.weight, filters, target: { problem: faultText(fault, key, ref, where) } };
+      return { weight: ref.weight, filters, target: { problem: faultText(fault, key, ref) } };
     return { weight: ref.weight, filters, target: { cluster: clusterName(refOf(key), ref.port ?? 0) } };
   });
 }
@@ -46,8 +45,9 @@ function isGranted(catalog: Catalog, route: Stored<RouteKind>, namespace: string
   });
 }
 
-function faultText(fault: BackendFault, key: string, ref: BackendRef, where: string): string {
-  if (fault === 'no_service') return `service ${key} does not exist (${where})`;
-  if (fault === 'no_port') return `service ${key} has no port ${ref.port} (${where})`;
-  return `service ${key} is in another namespace and no ReferenceGrant there admits this route (${where})`;
+/** The route itself is named by `RouteRule.route`. */
+function faultText(fault: BackendFault, key: string, ref: BackendRef): string {
+  if (fault === 'no_service') return `service ${key} does not exist`;
+  if (fault === 'no_port') return `service ${key} has no port ${ref.port}`;
+  return `service ${key} is in another namespace and no ReferenceGrant there admits this route`;
 }

@@ -47,7 +47,7 @@ function rulesOfRoute(catalog: Catalog, route: Stored<RouteKind>): RouteRule[] {
     const common = {
       route: name,
       filters,
-      backends: backendsOrProblem(backendsOf(catalog, route, rule.backendRefs, name), filters, name),
+      backends: backendsOrProblem(backendsOf(catalog, route, rule.backendRefs), filters),
       timeouts: isHttp ? timeoutsOf((rule as HttpRouteRule).timeouts) : noTimeouts,
     };
     return matchesOf(route, rule as never).map((match) => ({ ...common, match }));
@@ -59,9 +59,9 @@ function isKind<K extends RouteKind>(route: Stored<RouteKind>, kind: K): route i
 }
 
 /** A rule that neither redirects nor leads anywhere answers 500 (Gateway API). */
-function backendsOrProblem(backends: Backend[], filters: RouteRule['filters'], name: string): Backend[] {
+function backendsOrProblem(backends: Backend[], filters: RouteRule['filters']): Backend[] {
   if (backends.length > 0 || filters.some((filter) => filter.kind === 'redirect')) return backends;
-  return [{ weight: 1, filters: [], target: { problem: `the rule names no backend (${name})` } }];
+  return [{ weight: 1, filters: [], target: { problem: 'the rule names no backend' } }];
 }
 
 function timeoutsOf(timeouts: HttpRouteRule['timeouts']): RouteTimeouts {
