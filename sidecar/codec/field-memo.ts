@@ -163,7 +163,8 @@ function isPrivate(kind: FieldKind, name: string): boolean {
   }
 }
 
-const secretNames: ReadonlySet<string> = new Set([
+/** Fields by which a caller proves itself: kept in no table that others share. */
+export const secretNames: ReadonlySet<string> = new Set([
   'x-api-key',
   'api-key',
   'x-auth-token',

@@ -82,13 +82,16 @@ const guardedNames: ReadonlySet<string> = new Set([
   'x-real-ip',
 ]);
 
+/** The slot of a field that no table of any hop may hold, by its sender's word (RFC 7541 §7.1.3). */
+export const neverIndexedSlot = -2;
+
 export class Field {
   readonly name: string;
   readonly value: string;
   readonly kind: FieldKind;
   /** The field as an HTTP/1.1 line, CRLF included. */
   readonly line: string;
-  /** A small integer that no other live memoised field has, or -1; encoders key their tables by it. */
+  /** A small integer that no other live memoised field has, or -1 or `neverIndexedSlot`; encoders key tables by it. */
   readonly slot: number;
 
   /** `name` must be a lower-case token and `value` free of CR, LF and NUL: parsers check, callers in code know. */

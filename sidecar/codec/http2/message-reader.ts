@@ -56,6 +56,11 @@ export class MessageReader implements EntrySink {
     return this.#problem;
   }
 
+  /** Whether the block looks like a request. */
+  get hasMethod(): boolean {
+    return (this.#seenPseudo & methodBit) !== 0;
+  }
+
   begin(kind: BlockKind): void {
     this.#kind = kind;
     this.#problem = '';

@@ -68,7 +68,11 @@ export class ServerSession extends Session implements ServerConnection {
     const stream = this.streams.get(streamId);
     if (stream !== undefined) this.#onTrailers(stream, endStream, result);
     else if (streamId > this.#lastStreamId) this.#onRequest(streamId, endStream, result);
-    else this.onStrayBlock(streamId);
+    else {
+      this.onStrayBlock(streamId);
+      // RFC 9113 §5.1.1: trailers may cross our reset, but a request on a lower stream is a mistake.
+      if (this.message.hasMethod) throw breach(`stream ${streamId} after ${this.#lastStreamId}`);
+    }
   }
 
   #onRequest(streamId: number, endStream: boolean, result: DecodeResult): void {

@@ -107,7 +107,7 @@ export class HpackDecoder {
     }
     const value = this.#string(source, end, keep);
     if (name === undefined || !keep) return undefined;
-    const entry = new HeaderEntry(name, value);
+    const entry = new HeaderEntry(name, value, (first & 0xf0) === 0x10);
     if (isIndexed) this.#insert(entry);
     return entry;
   }

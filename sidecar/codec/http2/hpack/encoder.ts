@@ -7,7 +7,8 @@
  * by their line. Secrets are never indexed (§7.1.3); ids that are new each time only have their name indexed.
  * Entries are known by the number of their insertion: `index = 62 + newest - number`.
  */
-import { type Field, fieldKind } from '../../field.ts';
+import { type Field, fieldKind, neverIndexedSlot } from '../../field.ts';
+import { secretNames } from '../../field-memo.ts';
 import '../latin1.ts';
 import { limits } from '../limits.ts';
 import type { OutBuffer } from '../out-buffer.ts';
@@ -294,6 +295,7 @@ type Indexing = 'never' | 'name' | 'plain' | 'repeats';
 
 /** How a line is treated: by what it holds, for a value's first sight says nothing about its next. */
 function indexingOf(field: Field): Indexing {
+  if (field.slot === neverIndexedSlot) return 'never';
   switch (field.kind) {
     case fieldKind.authorization:
     case fieldKind.proxyAuthorization:
@@ -307,6 +309,9 @@ function indexingOf(field: Field): Indexing {
     case fieldKind.b3:
     case fieldKind.grpcTimeout:
       return 'name';
+    case fieldKind.other:
+      if (secretNames.has(field.name)) return 'never';
+      break;
     default:
   }
   return field.line.length > limits.indexedLineBytes ? 'plain' : 'repeats';

@@ -3,7 +3,7 @@
  * A decoded field together with everything that can be known about it once: whether it is well formed, and
  * what the message reader has to do with it. What sits in the dynamic table is judged a single time.
  */
-import { Field, fieldKind, kindOfName } from '../../field.ts';
+import { Field, fieldKind, kindOfName, neverIndexedSlot } from '../../field.ts';
 import { isFieldName, isFieldValue, isPath, isToken, parseAuthority, parseDecimal } from '../syntax.ts';
 import { staticTable } from './static-table.ts';
 
@@ -61,7 +61,8 @@ export class HeaderEntry {
   /** RFC 7541 §4.1. */
   readonly size: number;
 
-  constructor(name: HeaderName, value: string) {
+  /** `isSecret`: the sender forbade every index (RFC 7541 §7.1.3), and so do we when we pass it on. */
+  constructor(name: HeaderName, value: string, isSecret = false) {
     this.name = name;
     this.size = name.text.length + value.length + 32;
     let act = name.action;
@@ -85,7 +86,7 @@ export class HeaderEntry {
     this.action = act;
     this.problem = problem;
     this.number = number;
-    this.field = hasField(act) ? new Field(name.text, text) : undefined;
+    this.field = hasField(act) ? new Field(name.text, text, isSecret ? neverIndexedSlot : -1) : undefined;
   }
 }
 
@@ -131,7 +132,6 @@ function asNumber(number: number, least: number): number | undefined {
 function judgeName(text: string): readonly [Action, string] {
   if (text.charCodeAt(0) === 0x3a) return judgePseudo(text);
   if (!isFieldName(text)) return [action.refuse, 'bad field name'];
-  if (text.includes('_') && isTwin(text)) return [action.refuse, `${text} passes for another field`];
   switch (kindOfName(text)) {
     case fieldKind.connection:
     case fieldKind.keepAlive:
@@ -141,6 +141,8 @@ function judgeName(text: string): readonly [Action, string] {
     case fieldKind.http2Settings:
       // RFC 9113 §8.2.2.
       return [action.refuse, `${text} does not belong into HTTP/2`];
+    case fieldKind.twin:
+      return [action.refuse, `${text} passes for another field`];
     case fieldKind.contentLength:
       return [action.contentLength, ''];
     case fieldKind.te:
@@ -162,11 +164,6 @@ function judgeName(text: string): readonly [Action, string] {
     default:
       return [action.pass, ''];
   }
-}
-
-/** Whether the name becomes one that we act on when a CGI-like application turns `_` into `-`. */
-function isTwin(text: string): boolean {
-  return kindOfName(text.replaceAll('_', '-')) !== fieldKind.other;
 }
 
 function judgePseudo(text: string): readonly [Action, string] {
