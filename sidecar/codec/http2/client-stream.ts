@@ -29,6 +29,7 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
     super(host, 0, sendWindow);
     this.#client = host;
     this.head = head;
+    this.isBodyDue = false;
     this.#receiver = receiver;
   }
 
@@ -80,6 +81,7 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
     const isBodyless = this.head.method === 'HEAD' || head.status === 204 || head.status === 304;
     if (end && head.contentLength > 0 && !isBodyless) return false;
     this.hasResponse = true;
+    this.isBodyDue = true;
     if (isBodyless) this.bodyLeft = 0;
     else if (!this.isTunnel) this.bodyLeft = head.contentLength;
     // RFC 8441 §5: success, whatever its number, is what 101 is in HTTP/1.1.

@@ -41,7 +41,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   readonly windowBudget: WindowBudget;
   readonly streams = new Map<number, Http2Stream>();
   protected readonly conn: Conn;
-  protected readonly peer = new PeerSettings();
+  protected readonly peer: PeerSettings;
   protected readonly message: MessageReader;
   protected readonly guard: FloodGuard;
   protected readonly transmitter: Transmitter;
@@ -66,6 +66,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.conn = conn;
     this.isLink = options.link;
     this.windowBudget = services.windowBudget;
+    this.peer = new PeerSettings(side);
     this.peerOrigin = side === 'server' ? 'downstream' : 'upstream';
     this.message = new MessageReader(options.link);
     this.guard = new FloodGuard(options.link);
@@ -224,6 +225,10 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
       this.failStream(stream, faultCode.streamClosed, 'DATA after the end');
       return;
     }
+    if (!stream.isBodyDue) {
+      this.failStream(stream, faultCode.protocolError, 'DATA before the head');
+      return;
+    }
     if ((header.flags & flag.endStream) === 0) {
       if (length === 0) this.guard.onEmptyFrame();
       else this.guard.onData(length);
@@ -320,6 +325,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.conn.write(last.bytes.subarray(0, last.pos));
     this.conn.close();
     const message = `${faultName(fault.faultCode)}: ${fault.message}`;
+    this.onFailed();
     this.#abortAll(new MeshError('malformed_message', message, { origin: this.peerOrigin, cause: fault }));
   }
 

@@ -21,6 +21,13 @@ export class PeerSettings {
   maxFrameSize = 16_384;
   allowsConnectProtocol = false;
 
+  /** RFC 9113 §6.5.2: a server may only say 0. */
+  readonly #maxPush: number;
+
+  constructor(ourSide: 'server' | 'client') {
+    this.#maxPush = ourSide === 'server' ? 1 : 0;
+  }
+
   /** Takes one SETTINGS frame's entries in order, the last of a name counting. Throws on a value that is not allowed. */
   apply(source: Buffer, start: number, end: number): void {
     if ((end - start) / 6 > limits.settingsEntries) {
@@ -37,7 +44,7 @@ export class PeerSettings {
         this.headerTableSize = value;
         break;
       case setting.enablePush:
-        if (value > 1) throw invalid('ENABLE_PUSH', value);
+        if (value > this.#maxPush) throw invalid('ENABLE_PUSH', value);
         break;
       case setting.maxConcurrentStreams:
         this.maxConcurrentStreams = value;

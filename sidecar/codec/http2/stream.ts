@@ -62,6 +62,8 @@ export abstract class Http2Stream {
   /** Seconds that queued DATA did not move. */
   stuckSeconds = 0;
 
+  /** The peer's final head was there, so DATA may follow. */
+  isBodyDue = true;
   /** What `content-length` still promises, or -1. */
   bodyLeft = -1;
   #window: ReceiveWindow | undefined = undefined;
