@@ -86,7 +86,7 @@ export function createDistributor(options: DistributorOptions): Distributor {
     for (const cluster of affectedClusters(world, previous, change)) changedClusters.add(cluster);
     if (changedClusters.size > 0 && !isEndpointTurnScheduled) {
       isEndpointTurnScheduled = true;
-      setImmediate(pushEndpoints);
+      clock.after(0, pushEndpoints);
     }
   });
 
@@ -125,7 +125,7 @@ export function createDistributor(options: DistributorOptions): Distributor {
         guarded(entry, () => entry.stream.update(plan));
       }
     }
-    if (outdated.length > 0) setImmediate(continuePass);
+    if (outdated.length > 0) clock.after(0, continuePass);
   }
 
   /** One stream's trouble must not keep the others from their changes. */
