@@ -8,9 +8,10 @@ import type { AppPort, Bootstrap, ListenAddress } from '../../mesh/bootstrap.ts'
 import type { Call } from '../../mesh/model.ts';
 import type { PlacedWorkload } from '../../mesh/placement.ts';
 import type { InstancePlan, PlannedProcess } from '../supervisor/instance-runner.ts';
-import type { Role } from '../supervisor/instance-state.ts';
+import type { InstanceLimits, Role } from '../supervisor/instance-state.ts';
 import { mark } from '../supervisor/marks.ts';
 import type { InstancePorts, PortRequest } from '../supervisor/ports.ts';
+import { defaultLimits } from '../supervisor/process-state.ts';
 import type { Probe } from '../supervisor/readiness.ts';
 import type { ProcessSpec } from '../supervisor/spawn.ts';
 import { applicationVariables, expand, inherited } from './environment.ts';
@@ -41,6 +42,11 @@ export interface PlannedInstance {
   readonly processes: InstancePlan;
 }
 
+/** Between looks at an application that is ready. */
+const probeIntervalMs = 1000;
+/** A sidecar lets requests in flight end first, which may take it half a minute. */
+const drainTimeoutMs = 35_000;
+
 /** A Unix socket's path has at most 108 bytes with its end; Node cuts longer ones without a word. */
 export const maxSocketPath = 107;
 
@@ -64,8 +70,7 @@ export function portRequests(workload: PlacedWorkload): readonly PortRequest[] {
   if (workload.ports.length > 0) requests.push({ purpose: 'link', wanted: undefined });
   for (const { port } of workload.ports) {
     requests.push({ purpose: `plain/${port}`, wanted: undefined });
-    // An application that others start listens where it was declared.
-    if (isSupervised(workload)) requests.push({ purpose: `app/${port}`, wanted: undefined });
+    if (targetOf(workload, port) === undefined) requests.push({ purpose: `app/${port}`, wanted: undefined });
   }
   for (const call of workload.calls) requests.push({ purpose: callPurpose(call), wanted: call.localPort });
   return requests;
@@ -95,40 +100,50 @@ export function planInstance(
     marks,
     'sidecar',
     {
-      command: [...settings.heddle, 'sidecar', 'run', '--agent', files.relaySocket],
+      command: [...settings.heddle, 'sidecar', 'run', '--agent', files.relaySocket, '--instance', id],
       env: inherited(settings.env),
       cwd: settings.stateDir,
       user: workload.user,
       stdoutFile: log('sidecar.out.log'),
       stderrFile: log('sidecar.err.log'),
     },
-    { probe: { kind: 'http_socket', socket: files.adminSocket, path: '/ready' }, bootstrap },
+    bootstrap,
   );
-  const appProbe = appProbeOf(workload, bootstrap.apps);
   const variables = applicationVariables(workload, bootstrap);
   const own: Record<string, string> = {};
   for (const [name, value] of Object.entries(workload.env)) own[name] = expand(value, variables);
   const env = { ...inherited(settings.env), ...own, ...variables };
   const app = isSupervised(workload)
-    ? planned(
-        marks,
-        'app',
-        {
-          command: workload.command.map((word) => expand(word, env)),
-          env,
-          cwd: workload.cwd ?? settings.stateDir,
-          user: workload.user,
-          stdoutFile: log('app.out.log'),
-          stderrFile: log('app.err.log'),
-        },
-        { probe: appProbe },
-      )
+    ? planned(marks, 'app', {
+        command: workload.command.map((word) => expand(word, env)),
+        env,
+        cwd: workload.cwd ?? settings.stateDir,
+        user: workload.user,
+        stdoutFile: log('app.out.log'),
+        stderrFile: log('app.err.log'),
+      })
     : undefined;
-  return { bootstrap, processes: { sidecar, app, appProbe } };
+  const probes = {
+    sidecar: {
+      probe: { kind: 'http_socket', socket: files.adminSocket, path: '/ready' },
+      intervalMs: probeIntervalMs,
+    },
+    app: {
+      probe: appProbeOf(workload, bootstrap.apps),
+      intervalMs: workload.readiness?.intervalMs ?? probeIntervalMs,
+    },
+  } as const;
+  return { bootstrap, processes: { sidecar, app, probes, limits: limitsOf(workload) } };
 }
 
 function isSupervised(workload: PlacedWorkload): boolean {
   return workload.command.length > 0;
+}
+
+/** Where the application listens by its own will: told by its port, or because others start it where it is declared. */
+function targetOf(workload: PlacedWorkload, port: number): number | undefined {
+  const own = workload.ports.find((one) => one.port === port)?.targetPort;
+  return own ?? (isSupervised(workload) ? undefined : port);
 }
 
 function callPurpose(call: Call): string {
@@ -157,7 +172,7 @@ function bootstrapOf(
     apps: workload.ports.map(({ port }) => ({
       port,
       appHost: '127.0.0.1',
-      appPort: ports[`app/${port}`] ?? port,
+      appPort: targetOf(workload, port) ?? ports[`app/${port}`] ?? port,
       plain: outside(portOf(`plain/${port}`)),
     })),
     admin: { socket: files.adminSocket },
@@ -167,15 +182,29 @@ function bootstrapOf(
 }
 
 /** What was asked for; else that its first port accepts; else nothing: it counts as ready while it runs. */
-function appProbeOf(workload: PlacedWorkload, apps: readonly AppPort[]): Probe {
-  const { readiness } = workload;
+function appProbeOf({ readiness }: PlacedWorkload, apps: readonly AppPort[]): Probe {
   const asked = readiness === undefined ? undefined : apps.find(({ port }) => port === readiness.port);
   const target = asked ?? apps[0];
   if (target === undefined) return { kind: 'none' };
-  const { appHost: host, appPort: port } = target;
-  return readiness?.kind === 'http'
-    ? { kind: 'http', host, port, path: readiness.path }
-    : { kind: 'port', host, port };
+  const at = {
+    host: target.appHost,
+    port: target.appPort,
+    ...(readiness?.timeoutMs === undefined ? {} : { timeoutMs: readiness.timeoutMs }),
+  };
+  return readiness?.kind === 'http' ? { kind: 'http', ...at, path: readiness.path } : { kind: 'port', ...at };
+}
+
+function limitsOf({ restart, readiness }: PlacedWorkload): InstanceLimits {
+  const app = { ...defaultLimits, probeMisses: readiness?.failures ?? defaultLimits.probeMisses };
+  const sidecar = { ...defaultLimits, stopTimeoutMs: drainTimeoutMs };
+  if (restart === undefined) return { sidecar, app };
+  const { baseMs, maxMs, stableMs } = restart;
+  // Who asks for short delays gets them in a crash loop too.
+  const loopDelayMs = maxMs < defaultLimits.backoffMaxMs ? maxMs : Math.max(maxMs, defaultLimits.loopDelayMs);
+  return {
+    sidecar,
+    app: { ...app, backoffBaseMs: baseMs, backoffMaxMs: maxMs, healthyMs: stableMs, loopDelayMs },
+  };
 }
 
 /** The marks stand outside the hash: a port of the sidecar alone is no reason to start the application anew. */
@@ -183,14 +212,14 @@ function planned(
   marks: Readonly<Record<string, string>>,
   role: Role,
   spec: ProcessSpec,
-  rest: { readonly probe: Probe; readonly bootstrap?: Bootstrap },
+  bootstrap?: Bootstrap,
 ): PlannedProcess {
   const { command, env, cwd, user } = spec;
   const sorted = Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1));
   const hash = createHash('sha256')
-    .update(JSON.stringify([role, command, sorted, cwd, user ?? null, rest.bootstrap ?? null]))
+    .update(JSON.stringify([role, command, sorted, cwd, user ?? null, bootstrap ?? null]))
     .digest('hex')
     .slice(0, 16);
   const marked = { ...env, ...marks, [mark.role]: role, [mark.plan]: hash };
-  return { spec: { ...spec, env: marked }, hash, probe: rest.probe };
+  return { spec: { ...spec, env: marked }, hash };
 }

@@ -11,6 +11,7 @@ import {
   describeInstance,
   type InstanceAction,
   type InstanceEvent,
+  type InstanceLimits,
   type InstanceMachine,
   isGone,
   newInstance,
@@ -19,10 +20,11 @@ import {
   type Role,
   roles,
   stepInstance,
+  withLimits,
 } from './instance-state.ts';
 import { mark } from './marks.ts';
 import { isAlive, type ProcessTable } from './proc.ts';
-import { isProbed, type ProcessEvent, type ProcessRef, refOf } from './process-state.ts';
+import { defaultLimits, isProbed, type ProcessEvent, type ProcessRef, refOf } from './process-state.ts';
 import type { Probe, RunProbe } from './readiness.ts';
 import type { ProcessSpec, Spawn } from './spawn.ts';
 
@@ -37,14 +39,20 @@ export interface PlannedProcess {
   readonly spec: ProcessSpec;
   /** Changes when the process must be started anew to obey. */
   readonly hash: string;
+}
+
+export interface ProbePlan {
   readonly probe: Probe;
+  /** Between two looks while it is ready. */
+  readonly intervalMs: number;
 }
 
 export interface InstancePlan {
   readonly sidecar: PlannedProcess;
-  /** Undefined where somebody else starts the application; then `appProbe` tells of it. */
+  /** Undefined where somebody else starts the application; its probe tells of it all the same. */
   readonly app: PlannedProcess | undefined;
-  readonly appProbe: Probe;
+  readonly probes: Readonly<Record<Role, ProbePlan>>;
+  readonly limits: InstanceLimits;
 }
 
 export interface InstanceStatus {
@@ -71,24 +79,22 @@ export interface RunnerInit {
   readonly onChange: () => void;
 }
 
+const nothing: PlannedProcess = {
+  spec: { command: [], env: {}, cwd: '/', user: undefined, stdoutFile: '', stderrFile: '' },
+  hash: '',
+};
+const unprobed: ProbePlan = { probe: { kind: 'none' }, intervalMs: 1000 };
+
 /** For what is only to be stopped. */
 export const endedPlan: InstancePlan = {
-  sidecar: {
-    spec: { command: [], env: {}, cwd: '/', user: undefined, stdoutFile: '', stderrFile: '' },
-    hash: '',
-    probe: { kind: 'none' },
-  },
-  app: {
-    spec: { command: [], env: {}, cwd: '/', user: undefined, stdoutFile: '', stderrFile: '' },
-    hash: '',
-    probe: { kind: 'none' },
-  },
-  appProbe: { kind: 'none' },
+  sidecar: nothing,
+  app: nothing,
+  probes: { sidecar: unprobed, app: unprobed },
+  limits: { sidecar: defaultLimits, app: defaultLimits },
 };
 
-/** Between looks at a process that is not up yet, and at one that is. */
+/** Between looks at a process that is not up yet. */
 const probeStartingMs = 100;
-const probeReadyMs = 1000;
 /** Between looks whether an adopted process, which is not our child any more, still runs. */
 const adoptedPeriodMs = 200;
 
@@ -110,7 +116,7 @@ export class InstanceRunner {
     this.id = init.id;
     this.#init = init;
     this.#plan = init.plan;
-    this.#machine = newInstance(init.plan.app === undefined ? 'external' : 'supervised');
+    this.#machine = newInstance(init.plan.app === undefined ? 'external' : 'supervised', init.plan.limits);
   }
 
   /** Takes over a process of an earlier life of the agent; before `run` or `stop`. */
@@ -129,6 +135,7 @@ export class InstanceRunner {
   /** Goes on by `plan`: what it changes is stopped and started as it says, the rest stays. */
   follow(plan: InstancePlan): void {
     this.#plan = plan;
+    this.#machine = withLimits(this.#machine, plan.limits);
     for (const role of roles) {
       const hash = this.#hashes[role];
       if (hash === undefined || hash === plan[role]?.hash || plan[role] === undefined) continue;
@@ -136,6 +143,11 @@ export class InstanceRunner {
       delete this.#hashes[role];
       this.#dispatchTo(role, { kind: 'replace' });
     }
+  }
+
+  /** Stops both processes and starts them as they are planned, forgetting their bad record. */
+  restart(): void {
+    for (const role of roles) this.#dispatchTo(role, { kind: 'replace' });
   }
 
   /** Drains the sidecar, then ends the application; `isGone` once both ended. */
@@ -282,14 +294,14 @@ export class InstanceRunner {
   }
 
   #probeNow(role: Role): void {
-    const probe = role === 'sidecar' ? this.#plan.sidecar.probe : this.#plan.appProbe;
+    const { probe, intervalMs } = this.#plan.probes[role];
     // Always by a timer, so that no probe answers before it is in the table.
     const wait = (delayMs: number) => {
       this.#probes[role] = this.#init.clock.after(delayMs, () => {
         this.#probes[role] = this.#init.probe(probe, (ok) => {
           this.#dispatchTo(role, { kind: 'probe', ok });
           if (this.#probes[role] === undefined || this.#life === 'closed') return;
-          wait(this.#isReady(role) ? probeReadyMs : probeStartingMs);
+          wait(this.#isReady(role) ? intervalMs : Math.min(intervalMs, probeStartingMs));
         });
       });
     };

@@ -9,6 +9,7 @@ import {
   newProcess,
   type ProcessAction,
   type ProcessEvent,
+  type ProcessLimits,
   type ProcessMachine,
   refOf,
   stepProcess,
@@ -41,11 +42,25 @@ export interface InstanceStep {
   readonly actions: readonly InstanceAction[];
 }
 
-export function newInstance(app: 'supervised' | 'external'): InstanceMachine {
+export interface InstanceLimits {
+  readonly sidecar: ProcessLimits;
+  readonly app: ProcessLimits;
+}
+
+export function newInstance(app: 'supervised' | 'external', limits: InstanceLimits): InstanceMachine {
   return {
     goal: 'stop',
-    sidecar: newProcess,
-    app: app === 'external' ? { external: 'unseen' } : newProcess,
+    sidecar: newProcess(limits.sidecar),
+    app: app === 'external' ? { external: 'unseen' } : newProcess(limits.app),
+  };
+}
+
+/** The same instance under other limits from now on. */
+export function withLimits(machine: InstanceMachine, limits: InstanceLimits): InstanceMachine {
+  return {
+    ...machine,
+    sidecar: { ...machine.sidecar, limits: limits.sidecar },
+    app: 'external' in machine.app ? machine.app : { ...machine.app, limits: limits.app },
   };
 }
 
@@ -63,7 +78,8 @@ export function stepInstance(machine: InstanceMachine, event: InstanceEvent, mom
 export function nextDeadline(machine: InstanceMachine): { role: Role; atMs: number } | undefined {
   let next: { role: Role; atMs: number } | undefined;
   for (const role of roles) {
-    const atMs = deadlineOf(processOf(machine, role) ?? newProcess);
+    const process = processOf(machine, role);
+    const atMs = process === undefined ? undefined : deadlineOf(process);
     if (atMs !== undefined && (next === undefined || atMs < next.atMs)) next = { role, atMs };
   }
   return next;

@@ -4,10 +4,11 @@
  * running processes stand in for them.
  */
 import { join } from 'node:path';
-import type { Clock, Timer } from '../../kit/clock.ts';
+import type { Clock } from '../../kit/clock.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { Log } from '../../kit/log.ts';
-import { readSaved, writeSaved } from '../disk/saved-file.ts';
+import { readSaved } from '../disk/saved-file.ts';
+import { createSavedWriter } from '../disk/saved-writer.ts';
 import type { NodeSettings } from '../plan/instance-plan.ts';
 import type { RunningProcess } from './instance-runner.ts';
 import { type Role, roles } from './instance-state.ts';
@@ -37,26 +38,17 @@ export interface NotesInit {
 }
 
 const writeDelayMs = 20;
-/** Until the next try where the disk was full. */
-const retryMs = 10_000;
 
 export function createNotes({ settings, clock, table, log }: NotesInit): Notes {
   const path = join(settings.stateDir, 'instances');
-  let timer: Timer | undefined;
-  let pending: (() => Readonly<Record<string, FoundInstance>>) | undefined;
-
-  const write = (): void => {
-    timer = undefined;
-    if (pending === undefined) return;
-    try {
-      writeSaved(path, Buffer.from(JSON.stringify(pending())));
-      pending = undefined;
-    } catch (error) {
-      log.error('state not written, the one before stays', { path, reason: messageOf(error) });
-      timer = clock.after(retryMs, write);
-    }
-  };
-
+  let current: () => Readonly<Record<string, FoundInstance>> = () => ({});
+  const writer = createSavedWriter({
+    path,
+    delayMs: writeDelayMs,
+    clock,
+    log,
+    payload: () => Buffer.from(JSON.stringify(current())),
+  });
   return {
     found() {
       const found = new Map<string, FoundInstance>();
@@ -72,15 +64,11 @@ export function createNotes({ settings, clock, table, log }: NotesInit): Notes {
       }
       return found;
     },
-    keep(current) {
-      pending = current;
-      timer ??= clock.after(writeDelayMs, write);
+    keep(state) {
+      current = state;
+      writer.soon();
     },
-    close() {
-      timer?.cancel();
-      write();
-      timer?.cancel();
-    },
+    close: () => writer.close(),
   };
 }
 

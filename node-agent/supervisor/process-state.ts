@@ -48,6 +48,23 @@ export interface ProcessMachine {
   readonly restarts: number;
   /** How the last run ended; empty before the first end. */
   readonly lastEnd: string;
+  readonly limits: ProcessLimits;
+}
+
+export interface ProcessLimits {
+  /** The first delay before it is started again; it doubles with each crash, up to `backoffMaxMs`. */
+  readonly backoffBaseMs: number;
+  readonly backoffMaxMs: number;
+  /** Between the starts of a crash loop. */
+  readonly loopDelayMs: number;
+  /** After so long without a fall its record is clean. */
+  readonly healthyMs: number;
+  /** From its start to its first successful probe. */
+  readonly startTimeoutMs: number;
+  /** From SIGTERM to SIGKILL. */
+  readonly stopTimeoutMs: number;
+  /** So many failed probes in a row make it unready. */
+  readonly probeMisses: number;
 }
 
 export type ProcessEvent =
@@ -81,29 +98,33 @@ export interface Moment {
   readonly random: Random;
 }
 
-export const backoffBaseMs = 100;
-export const backoffMaxMs = 30_000;
-/** ± this share of every delay, so that what died together does not start together. */
-export const backoffJitter = 0.1;
-/** This many starts within `loopWindowMs` are a crash loop. */
-export const loopStarts = 5;
-export const loopWindowMs = 10_000;
-/** Between the starts of a crash loop; with the five before it, at most 12 starts in five minutes. */
-export const loopDelayMs = 50_000;
-export const healthyMs = 60_000;
-export const startTimeoutMs = 90_000;
-export const stopTimeoutMs = 10_000;
-/** So many failed probes in a row make a ready process unready. */
-export const probeMisses = 3;
-
-export const newProcess: ProcessMachine = {
-  state: { kind: 'stopped' },
-  step: 0,
-  startsMs: [],
-  record: 'calm',
-  restarts: 0,
-  lastEnd: '',
+export const defaultLimits: ProcessLimits = {
+  backoffBaseMs: 100,
+  backoffMaxMs: 30_000,
+  // With the five starts before the loop is noticed, at most 12 starts in five minutes.
+  loopDelayMs: 50_000,
+  healthyMs: 60_000,
+  startTimeoutMs: 90_000,
+  stopTimeoutMs: 10_000,
+  probeMisses: 3,
 };
+/** ± this share of every delay, so that what died together does not start together. */
+const backoffJitter = 0.1;
+/** This many starts within `loopWindowMs` are a crash loop. */
+const loopStarts = 5;
+const loopWindowMs = 10_000;
+
+export function newProcess(limits: ProcessLimits = defaultLimits): ProcessMachine {
+  return {
+    state: { kind: 'stopped' },
+    step: 0,
+    startsMs: [],
+    record: 'calm',
+    restarts: 0,
+    lastEnd: '',
+    limits,
+  };
+}
 
 /** The next state and what to do for it; an event that means nothing in a state changes nothing. */
 export function stepProcess(machine: ProcessMachine, event: ProcessEvent, moment: Moment): ProcessStep {
@@ -131,12 +152,12 @@ export function stepProcess(machine: ProcessMachine, event: ProcessEvent, moment
 
 /** When the machine wants a `timer` event, on the clock of `nowMs`; undefined is never. */
 export function deadlineOf(machine: ProcessMachine): number | undefined {
-  const { state } = machine;
+  const { state, limits } = machine;
   switch (state.kind) {
     case 'starting':
-      return state.sinceMs + startTimeoutMs;
+      return state.sinceMs + limits.startTimeoutMs;
     case 'ready':
-      return machine.startsMs.length > 0 ? state.sinceMs + healthyMs : undefined;
+      return machine.startsMs.length > 0 ? state.sinceMs + limits.healthyMs : undefined;
     case 'stopping':
       return state.killAtMs;
     case 'backoff':
@@ -243,7 +264,7 @@ function onProbe(machine: ProcessMachine, ok: boolean, moment: Moment): ProcessS
         : same(machine);
     case 'ready':
       if (ok) return state.misses === 0 ? same(machine) : to(machine, { ...state, misses: 0 });
-      return state.misses + 1 < probeMisses
+      return state.misses + 1 < machine.limits.probeMisses
         ? to(machine, { ...state, misses: state.misses + 1 })
         : to(machine, { kind: 'unready', ref: state.ref, sinceMs: moment.nowMs });
     default:
@@ -261,7 +282,7 @@ function onTimer(machine: ProcessMachine, moment: Moment): ProcessStep {
       return spawn({ ...machine, restarts: machine.restarts + 1 }, moment);
     case 'starting':
       return terminate(
-        { ...machine, lastEnd: `not ready in ${startTimeoutMs} ms` },
+        { ...machine, lastEnd: `not ready in ${machine.limits.startTimeoutMs} ms` },
         state.ref,
         'backoff',
         moment,
@@ -290,7 +311,7 @@ function terminate(machine: ProcessMachine, ref: ProcessRef, next: Afterwards, m
   return {
     machine: {
       ...machine,
-      state: { kind: 'stopping', ref, killAtMs: moment.nowMs + stopTimeoutMs, next },
+      state: { kind: 'stopping', ref, killAtMs: moment.nowMs + machine.limits.stopTimeoutMs, next },
     },
     actions: [{ kind: 'signal', ref, signal: 'SIGTERM' }],
   };
@@ -302,9 +323,10 @@ function backOff(machine: ProcessMachine, moment: Moment): ProcessStep {
   const loops = full && first !== undefined && moment.nowMs - first <= loopWindowMs;
   const jitter = 1 + backoffJitter * (2 * moment.random() - 1);
   if (loops || machine.record === 'looping') {
-    const untilMs = moment.nowMs + loopDelayMs * jitter;
+    const untilMs = moment.nowMs + machine.limits.loopDelayMs * jitter;
     return to({ ...machine, record: 'looping' }, { kind: 'crashloop', untilMs });
   }
+  const { backoffBaseMs, backoffMaxMs } = machine.limits;
   const delayMs = Math.min(backoffBaseMs * 2 ** machine.step, backoffMaxMs) * jitter;
   return to({ ...machine, step: machine.step + 1 }, { kind: 'backoff', untilMs: moment.nowMs + delayMs });
 }

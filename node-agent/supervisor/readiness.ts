@@ -4,14 +4,20 @@ import { connect, type Socket } from 'node:net';
 export type Probe =
   /** Counts as ready as soon as it runs. */
   | { readonly kind: 'none' }
-  | { readonly kind: 'port'; readonly host: string; readonly port: number }
-  | { readonly kind: 'http'; readonly host: string; readonly port: number; readonly path: string }
+  | { readonly kind: 'port'; readonly host: string; readonly port: number; readonly timeoutMs?: number }
+  | {
+      readonly kind: 'http';
+      readonly host: string;
+      readonly port: number;
+      readonly path: string;
+      readonly timeoutMs?: number;
+    }
   | { readonly kind: 'http_socket'; readonly socket: string; readonly path: string };
 
 /** Calls `done` once with the outcome; `cancel` ends it unanswered. */
 export type RunProbe = (probe: Probe, done: (ok: boolean) => void) => { cancel(): void };
 
-export const probeTimeoutMs = 2000;
+const defaultTimeoutMs = 2000;
 /** Enough for a status line. */
 const maxHeadBytes = 1024;
 
@@ -37,7 +43,8 @@ export const runProbe: RunProbe = (probe, done) => {
   };
   socket.on('error', () => finish(false));
   socket.on('close', () => finish(false));
-  socket.setTimeout(probeTimeoutMs, () => finish(false));
+  const timeoutMs = 'timeoutMs' in probe ? probe.timeoutMs : undefined;
+  socket.setTimeout(timeoutMs ?? defaultTimeoutMs, () => finish(false));
   socket.on('connect', () => {
     if (probe.kind === 'port') finish(true);
     else ask(socket, probe.path, (ok) => finish(ok));

@@ -19,7 +19,7 @@ import {
   portRequests,
   portsOf,
 } from '../plan/instance-plan.ts';
-import { endedPlan, InstanceRunner } from './instance-runner.ts';
+import { endedPlan, InstanceRunner, type InstanceStatus } from './instance-runner.ts';
 import { type Role, roles } from './instance-state.ts';
 import { rotateIfLarge, rotationPeriodMs } from './log-files.ts';
 import { createNotes, type FoundInstance, type Notes } from './notes.ts';
@@ -50,6 +50,13 @@ export interface SupervisedInstance {
   readonly workload: PlacedWorkload;
   readonly index: number;
   readonly bootstrap: Bootstrap;
+}
+
+export interface PlacedInstance {
+  readonly id: string;
+  readonly workload: PlacedWorkload;
+  readonly report: InstanceReport;
+  readonly running: InstanceStatus['running'];
 }
 
 interface Entry {
@@ -92,6 +99,28 @@ export class Supervisor {
 
   reports(): InstanceReport[] {
     return [...this.#entries.values()].flatMap((entry) => this.#reportOf(entry) ?? []);
+  }
+
+  /** Ids of everything that is placed or still runs. */
+  ids(): string[] {
+    return [...this.#entries.keys(), ...this.#found.keys()];
+  }
+
+  /** What is placed here, with its report and its processes. */
+  placed(): PlacedInstance[] {
+    return [...this.#entries.values()].flatMap((entry) => {
+      const report = this.#reportOf(entry);
+      if (report === undefined || entry.planned === undefined) return [];
+      const { running } = entry.runner.status();
+      return { id: report.id, workload: entry.planned.workload, report, running };
+    });
+  }
+
+  /** Starts an instance anew; answers whether there is one of that id. */
+  restart(id: string): boolean {
+    const entry = this.#entries.get(id);
+    entry?.runner.restart();
+    return entry !== undefined;
   }
 
   /** Drains and stops everything; resolves when nothing of it runs. */

@@ -1,12 +1,12 @@
 /**
- * Stands in for `heddle sidecar run --agent SOCKET` where the supervisor is tested alone: answers `/ready` on the
+ * Stands in for `heddle sidecar run --agent SOCKET --instance ID` where the supervisor is tested alone: answers `/ready` on the
  * admin socket beside the agent's, ends on SIGTERM.
  */
 import { rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
 
-const socket = process.argv.at(-1) ?? '';
+const socket = process.argv[process.argv.indexOf('--agent') + 1] ?? '';
 const admin = join(dirname(socket), 'admin.sock');
 rmSync(admin, { force: true });
 const server = createServer((_request, response) => response.end('ready\n'));

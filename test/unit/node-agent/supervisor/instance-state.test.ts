@@ -8,10 +8,10 @@ import {
   type Role,
   stepInstance,
 } from '../../../../node-agent/supervisor/instance-state.ts';
-import type { ProcessEvent } from '../../../../node-agent/supervisor/process-state.ts';
+import { defaultLimits, type ProcessEvent } from '../../../../node-agent/supervisor/process-state.ts';
 
 function bench(app: 'supervised' | 'external' = 'supervised') {
-  let machine = newInstance(app);
+  let machine = newInstance(app, { sidecar: defaultLimits, app: defaultLimits });
   const done: string[] = [];
   let pid = 0;
   const send = (event: InstanceEvent) => {

@@ -2,23 +2,20 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
-  backoffMaxMs,
   deadlineOf,
-  healthyMs,
+  defaultLimits,
   newProcess,
   type ProcessAction,
   type ProcessEvent,
   type ProcessMachine,
   type ProcessRef,
   refOf,
-  startTimeoutMs,
   stepProcess,
-  stopTimeoutMs,
 } from '../../../../node-agent/supervisor/process-state.ts';
 
 /** Drives one machine by hand; jitter is exactly in the middle. */
 class Bench {
-  machine: ProcessMachine = newProcess;
+  machine: ProcessMachine = newProcess();
   nowMs = 0;
   actions: ProcessAction[] = [];
   #pids = 0;
@@ -133,7 +130,7 @@ describe('supervised process', () => {
     for (let crash = 0; crash < 15; crash++) {
       bench.nowMs += 11_000;
       bench.send(exited);
-      assert.ok((deadlineOf(bench.machine) ?? 0) - bench.nowMs <= backoffMaxMs);
+      assert.ok((deadlineOf(bench.machine) ?? 0) - bench.nowMs <= defaultLimits.backoffMaxMs);
       bench.toDeadline();
       bench.spawned();
     }
@@ -149,7 +146,7 @@ describe('supervised process', () => {
       bench.spawned();
     }
     bench.send({ kind: 'probe', ok: true });
-    assert.equal(deadlineOf(bench.machine), bench.nowMs + healthyMs);
+    assert.equal(deadlineOf(bench.machine), bench.nowMs + defaultLimits.healthyMs);
     bench.toDeadline();
     assert.equal(bench.machine.record, 'calm');
     bench.send(exited);
@@ -159,7 +156,7 @@ describe('supervised process', () => {
   it('ends what does not become ready in time, and tries again', () => {
     const bench = new Bench();
     const ref = bench.started();
-    bench.nowMs += startTimeoutMs;
+    bench.nowMs += defaultLimits.startTimeoutMs;
     assert.deepEqual(bench.send({ kind: 'timer' }), [{ kind: 'signal', ref, signal: 'SIGTERM' }]);
     bench.send({ kind: 'exited', reason: 'signal SIGTERM' });
     assert.equal(bench.kind, 'backoff');
@@ -170,7 +167,7 @@ describe('supervised process', () => {
     const bench = new Bench();
     const ref = bench.started();
     assert.deepEqual(bench.send({ kind: 'stop' }), [{ kind: 'signal', ref, signal: 'SIGTERM' }]);
-    bench.nowMs += stopTimeoutMs - 1;
+    bench.nowMs += defaultLimits.stopTimeoutMs - 1;
     assert.deepEqual(bench.send({ kind: 'timer' }), []);
     bench.nowMs += 1;
     assert.deepEqual(bench.send({ kind: 'timer' }), [{ kind: 'signal', ref, signal: 'SIGKILL' }]);
