@@ -71,8 +71,9 @@ export class Tunnel implements Outcome, TimerOwner {
     this.downstreamAddress = `${peer.address}:${peer.port}`;
     this.#startedMs = init.proxy.clock.nowMs();
     init.proxy.metrics.active++;
-    init.downstream.pause();
     init.downstream.setHandler(new Half(this, init.downstream, 'downstream'));
+    // Taking it over makes it flow; its bytes have nowhere to go yet.
+    init.downstream.pause();
   }
 
   get startedWallMs(): number {

@@ -1,0 +1,77 @@
+/** `heddle sidecar`: the only reader of the environment and caller of `process.exit` in the sidecar. */
+import type { Command } from 'commander';
+import { messageOf } from '../kit/errors.ts';
+import { createLog, type LogLevel } from '../kit/log.ts';
+import { type Running, runStatic, runWithAgent } from './run.ts';
+import type { Sidecar } from './sidecar.ts';
+
+interface RunFlags {
+  readonly config?: string;
+  readonly agent?: string;
+  readonly instance?: string;
+  readonly logLevel: LogLevel;
+  readonly printReady?: boolean;
+}
+
+export function sidecarCommands(program: Command): void {
+  const sidecar = program.command('sidecar').description('the data plane beside one service instance');
+  sidecar
+    .command('run')
+    .description('carry the traffic of one instance, configured by a file or by the node agent')
+    .option(
+      '--config <file>',
+      'run from a static file, with neither agent nor pilot (see `heddle pilot build`)',
+    )
+    .option('--agent <socket>', "the instance's Unix socket on the node agent")
+    .option('--instance <id>', 'which instance: NAMESPACE/WORKLOAD.INDEX@NODE (with --agent)')
+    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .option('--print-ready', 'print one JSON line on standard output when serving')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  heddle sidecar run --config ./orders.json
+  heddle sidecar run --agent /run/heddle/shop-orders-0.sock --instance shop/orders.0@node-1
+
+On SIGTERM the sidecar drains: it stops accepting, lets requests in flight end (30 s at most) and exits with 0.`,
+    )
+    .action((flags: RunFlags) => run(flags));
+}
+
+async function run(flags: RunFlags): Promise<void> {
+  const log = createLog({ program: 'sidecar', level: flags.logLevel });
+  let running: Running | undefined;
+  const end = (error: unknown) => {
+    if (error !== undefined) fail(error);
+    else
+      void running?.drain().then(
+        () => process.exit(0),
+        (thrown: unknown) => fail(thrown),
+      );
+  };
+  const onReady = (sidecar: Sidecar) => {
+    log.info('sidecar ready', sidecar.addresses);
+    if (flags.printReady) process.stdout.write(`${JSON.stringify({ ready: true, ...sidecar.addresses })}\n`);
+  };
+  process.on('SIGTERM', () => end(undefined));
+  process.on('SIGINT', () => end(undefined));
+  const options = { log, onReady, onEnd: end };
+  try {
+    if (flags.config !== undefined) running = await runStatic(flags.config, options);
+    else if (flags.agent !== undefined && flags.instance !== undefined) {
+      running = runWithAgent({ socketPath: flags.agent, instance: flags.instance }, options);
+    } else
+      fail(
+        new Error(
+          'say where the configuration comes from: --config FILE, or --agent SOCKET with --instance ID',
+        ),
+      );
+  } catch (thrown) {
+    fail(thrown);
+  }
+}
+
+function fail(thrown: unknown): void {
+  process.stderr.write(`heddle sidecar: ${messageOf(thrown)}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,164 @@
+/** Runs one sidecar until it is told to go: from a static file, or from what the node agent sends. */
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { systemClock } from '../kit/clock.ts';
+import { MeshError, messageOf } from '../kit/errors.ts';
+import type { Log } from '../kit/log.ts';
+import { ParseFailure } from '../kit/parse.ts';
+import { systemRandom } from '../kit/random.ts';
+import type { Bootstrap, IdentityBundle } from '../mesh/bootstrap.ts';
+import type { Snapshot } from '../mesh/model.ts';
+import { parseStaticConfig, type StaticIdentity } from '../proto/static-config.ts';
+import { AgentSource } from './runtime/agent-source.ts';
+import type { Resolver } from './runtime/resolver.ts';
+import { Sidecar } from './sidecar.ts';
+
+/** A running sidecar, as `main.ts` holds it. */
+export interface Running {
+  /** Lets requests in flight end; resolves when the process may go. Later calls give the same promise. */
+  drain(): Promise<void>;
+}
+
+export interface RunOptions {
+  readonly log: Log;
+  /** Called when the sidecar serves. */
+  readonly onReady: (sidecar: Sidecar) => void;
+  /** Something asked for the end: the admin page, or a failure that leaves nothing to serve. */
+  readonly onEnd: (error: unknown) => void;
+}
+
+/** Starts from a file; throws ParseFailure or MeshError where it cannot. */
+export async function runStatic(path: string, options: RunOptions): Promise<Running> {
+  const config = readConfig(path);
+  const identity = readIdentity(config.identity, dirname(resolve(path)));
+  const sidecar = createSidecar(config.bootstrap, identity, config.snapshot, undefined, options);
+  await sidecar.start();
+  options.onReady(sidecar);
+  return draining(sidecar, () => {});
+}
+
+export interface AgentAddress {
+  readonly socketPath: string;
+  readonly instance: string;
+}
+
+/** Starts once the agent has sent addresses, identity and a snapshot; it waits for them as long as it takes. */
+export function runWithAgent(agent: AgentAddress, options: RunOptions): Running {
+  let bootstrap: Bootstrap | undefined;
+  let identity: IdentityBundle | undefined;
+  let snapshot: Snapshot | undefined;
+  let sidecar: Sidecar | undefined;
+
+  const begin = () => {
+    if (sidecar !== undefined || bootstrap === undefined || identity === undefined || snapshot === undefined)
+      return;
+    const created = createSidecar(bootstrap, identity, snapshot, source.resolver, options);
+    sidecar = created;
+    created.start().then(
+      () => {
+        source.report('ready');
+        options.onReady(created);
+      },
+      (error: unknown) => options.onEnd(error),
+    );
+  };
+  const source = new AgentSource(
+    { ...agent, clock: systemClock, random: systemRandom, log: options.log },
+    {
+      onBootstrap(received) {
+        bootstrap ??= received;
+        begin();
+      },
+      onIdentity(received) {
+        identity = received;
+        if (sidecar === undefined) begin();
+        else sidecar.renew(received);
+      },
+      onSnapshot(received) {
+        snapshot = received;
+        if (sidecar === undefined) begin();
+        else sidecar.apply(received);
+      },
+      onEndpoints(received, clusters) {
+        snapshot = received;
+        sidecar?.applyEndpoints(received, clusters);
+      },
+    },
+  );
+  source.start();
+  return {
+    drain: async () => {
+      source.report('draining');
+      await sidecar?.drain();
+      source.stop();
+    },
+  };
+}
+
+function createSidecar(
+  bootstrap: Bootstrap,
+  identity: IdentityBundle | undefined,
+  snapshot: Snapshot,
+  resolver: Resolver | undefined,
+  { log, onEnd }: RunOptions,
+): Sidecar {
+  const onDrainAsked = () => onEnd(undefined);
+  return new Sidecar({
+    bootstrap,
+    identity,
+    snapshot,
+    resolver,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    onDrainAsked,
+  });
+}
+
+function draining(sidecar: Sidecar, after: () => void): Running {
+  let done: Promise<void> | undefined;
+  return {
+    drain() {
+      done ??= sidecar.drain().then(after);
+      return done;
+    },
+  };
+}
+
+function readConfig(path: string) {
+  const text = readText(path);
+  try {
+    return parseStaticConfig(text);
+  } catch (thrown) {
+    if (!(thrown instanceof ParseFailure)) throw thrown;
+    throw new ParseFailure(
+      thrown.problems.map((problem) => ({ ...problem, path: `${path}: ${problem.path}` })),
+    );
+  }
+}
+
+function readIdentity(identity: StaticIdentity, folder: string): IdentityBundle | undefined {
+  switch (identity.kind) {
+    case 'none':
+      return undefined;
+    case 'inline':
+      return identity.bundle;
+    case 'files': {
+      const { privateKey, certificateChain, trustBundle } = identity.files;
+      const read = (path: string) => readText(resolve(folder, path));
+      return {
+        privateKey: read(privateKey),
+        certificateChain: read(certificateChain),
+        trustBundle: read(trustBundle),
+      };
+    }
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new MeshError('invalid', `cannot read ${path}: ${messageOf(cause)}`, { origin: 'local', cause });
+  }
+}

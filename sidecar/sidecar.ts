@@ -1,0 +1,233 @@
+/**
+ * The data plane of one instance: owns the entrances, the clusters and the configuration in force.
+ *
+ *   starting ─first snapshot, entrances open▶ ready ─drain▶ draining ─all ended or time up▶ stopped
+ */
+import { randomInt } from 'node:crypto';
+import { type Clock, sleep, type Timer } from '../kit/clock.ts';
+import { MeshError } from '../kit/errors.ts';
+import type { Log } from '../kit/log.ts';
+import type { Random } from '../kit/random.ts';
+import type { Bootstrap, IdentityBundle } from '../mesh/bootstrap.ts';
+import type { Snapshot } from '../mesh/model.ts';
+import type { AdminActions } from './admin/admin.ts';
+import { AdminServer } from './admin/server.ts';
+import { createPoolFactory, type ReachServices } from './cluster/reach.ts';
+import { FieldMemo } from './codec/field-memo.ts';
+import { createCodecs } from './codec/index.ts';
+import { Entrances } from './entrances.ts';
+import { exposedPorts } from './exposure.ts';
+import { createFlusher } from './net/flush.ts';
+import { TimerWheel } from './net/timer-wheel.ts';
+import { createCredentials, type TlsCredentials } from './net/tls-credentials.ts';
+import { AccessLog } from './observe/access-log.ts';
+import { renderMetrics } from './observe/exposition.ts';
+import { Metrics } from './observe/metrics.ts';
+import { reauthorize } from './proxy/inbound.ts';
+import { LiveList } from './proxy/live-list.ts';
+import { RequestIds } from './proxy/request-ids.ts';
+import type { ProxyState } from './proxy/serve.ts';
+import { compileRuntime, settleClusters } from './runtime/compile.ts';
+import type { Resolver } from './runtime/resolver.ts';
+import type { Runtime } from './runtime/runtime.ts';
+
+export interface SidecarInit {
+  readonly bootstrap: Bootstrap;
+  /** Undefined for a sidecar that speaks plaintext only. */
+  readonly identity: IdentityBundle | undefined;
+  readonly snapshot: Snapshot;
+  readonly resolver: Resolver | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** The drain was asked for through the admin page. */
+  readonly onDrainAsked: () => void;
+}
+
+export type SidecarState = 'starting' | 'ready' | 'draining' | 'stopped';
+
+/** How long requests in flight may take to end. */
+const drainMs = 30_000;
+const drainStepMs = 20;
+/** How often callers' certificates are looked at again. */
+const expiryCheckMs = 1_000;
+
+export class Sidecar {
+  state: SidecarState = 'starting';
+  readonly #init: SidecarInit;
+  readonly #metrics = new Metrics();
+  readonly #accessLog: AccessLog;
+  readonly #proxy: ProxyState;
+  readonly #reach: ReachServices;
+  readonly #entrances: Entrances;
+  readonly #admin: AdminServer;
+  #credentials: TlsCredentials | undefined;
+  #expiryTimer: Timer | undefined;
+  #warnedPorts = '';
+
+  /** Throws ParseFailure where the snapshot does not compile, a MeshError where the identity is of no use. */
+  constructor(init: SidecarInit) {
+    const { clock, random, log, bootstrap } = init;
+    this.#init = init;
+    this.#credentials = init.identity === undefined ? undefined : createCredentials(init.identity);
+    this.#accessLog = new AccessLog({ file: bootstrap.accessLogFile, random });
+    const timers = new TimerWheel(clock);
+    const net = { flusher: createFlusher(), timers };
+    const memo = new FieldMemo(randomInt(2 ** 32));
+    const codecs = createCodecs({ ...net, random });
+    this.#reach = { net, clock, codecs, memo, credentials: () => this.#credentials };
+    const runtime = this.#compile(init.snapshot, undefined);
+    this.#proxy = {
+      runtime,
+      clock,
+      timers,
+      metrics: this.#metrics,
+      accessLog: this.#accessLog,
+      requestIds: new RequestIds(),
+      random,
+      live: new LiveList(),
+      log,
+      inboundTunnels: new Set(),
+    };
+    settleClusters(runtime, undefined);
+    this.#accessLog.mode = init.snapshot.self.accessLog;
+    this.#entrances = new Entrances({ proxy: this.#proxy, reach: this.#reach, resolver: init.resolver });
+    this.#admin = new AdminServer(this.#reach, this.#adminActions());
+  }
+
+  /** Where it listens, for logs and scripts. */
+  get addresses(): {
+    readonly instance: string;
+    readonly listening: readonly string[];
+    readonly pid: number;
+  } {
+    return {
+      instance: this.#init.bootstrap.instance,
+      listening: this.#entrances.addresses,
+      pid: process.pid,
+    };
+  }
+
+  /** Opens every way in; throws a MeshError for the first that cannot be opened. */
+  async start(): Promise<void> {
+    await this.#admin.open(this.#init.bootstrap.admin);
+    await this.#entrances.open(this.#init.bootstrap, this.#credentials);
+    this.#expiryTimer = this.#init.clock.every(expiryCheckMs, () => this.#entrances.endExpired());
+    this.state = 'ready';
+    await this.#warnOfExposure();
+  }
+
+  /** Puts a snapshot in force, whole. Throws ParseFailure with every problem; then the one before stays. */
+  apply(snapshot: Snapshot): void {
+    const before = this.#proxy.runtime;
+    let runtime: Runtime;
+    try {
+      runtime = this.#compile(snapshot, before);
+    } catch (thrown) {
+      this.#metrics.configRejected++;
+      throw thrown;
+    }
+    this.#proxy.runtime = runtime;
+    settleClusters(runtime, before);
+    this.#accessLog.mode = snapshot.self.accessLog;
+    reauthorize(this.#proxy);
+    void this.#warnOfExposure();
+  }
+
+  /** The fast lane: endpoint sets of these clusters changed and nothing else. */
+  applyEndpoints(snapshot: Snapshot, clusters: readonly string[]): void {
+    const runtime = { ...this.#proxy.runtime, snapshot };
+    this.#proxy.runtime = runtime;
+    for (const name of clusters) {
+      const set = snapshot.endpoints.get(name);
+      if (set !== undefined) runtime.clusters.get(name)?.setEndpoints(set);
+    }
+  }
+
+  /** New connections show and check the new bundle; links are replaced, make before break. */
+  renew(bundle: IdentityBundle): void {
+    const credentials = createCredentials(bundle);
+    this.#credentials = credentials;
+    this.#entrances.renew(credentials);
+    for (const cluster of this.#proxy.runtime.clusters.values()) cluster.replaceConnections();
+  }
+
+  /** Lets everything in flight end, at most 30 s long; resolves when the sidecar may go. */
+  async drain(): Promise<void> {
+    if (this.state !== 'ready') return;
+    this.state = 'draining';
+    this.#entrances.drain();
+    const { clock } = this.#init;
+    const untilMs = clock.nowMs() + drainMs;
+    while (this.#isBusy() && clock.nowMs() < untilMs) await sleep(clock, drainStepMs);
+    await this.stop();
+  }
+
+  async stop(): Promise<void> {
+    if (this.state === 'stopped') return;
+    this.state = 'stopped';
+    const error = new MeshError('draining', 'the sidecar stops', { origin: 'local' });
+    this.#expiryTimer?.cancel();
+    this.#entrances.close(error);
+    for (const cluster of this.#proxy.runtime.clusters.values()) cluster.destroy(error);
+    for (const { app } of this.#proxy.runtime.inbound.values()) app.destroy(error);
+    this.#admin.close();
+    await this.#accessLog.close();
+  }
+
+  #isBusy(): boolean {
+    return (
+      this.#entrances.connections > 0 || this.#proxy.live.size > 0 || this.#proxy.inboundTunnels.size > 0
+    );
+  }
+
+  #compile(snapshot: Snapshot, before: Runtime | undefined): Runtime {
+    const { bootstrap, random } = this.#init;
+    const createPool = createPoolFactory(this.#reach);
+    return compileRuntime(snapshot, before, { bootstrap, createPool, metrics: this.#metrics, random });
+  }
+
+  #adminActions(): AdminActions {
+    return {
+      whyNotReady: () => (this.state === 'ready' ? undefined : this.state),
+      metrics: () =>
+        renderMetrics(this.#metrics, {
+          configVersion: this.#proxy.runtime.snapshot.version.revision,
+          certificateExpirySeconds: (this.#credentials?.svid.notAfterMs ?? 0) / 1000,
+          accessLogDropped: this.#accessLog.dropped,
+        }),
+      config: () => this.#proxy.runtime.snapshot,
+      clusters: () => [...this.#proxy.runtime.clusters.values()].map(describeCluster),
+      drain: () => this.#init.onDrainAsked(),
+    };
+  }
+
+  /** In strict mode an application that others can reach past us is worth a line, once for each set of ports. */
+  async #warnOfExposure(): Promise<void> {
+    const { bootstrap, log } = this.#init;
+    const strict = [...this.#proxy.runtime.inbound.values()].filter(({ port }) => port.mtls === 'strict');
+    const ports = bootstrap.apps
+      .filter((app) => strict.some(({ port }) => port.port === app.port))
+      .map((app) => app.appPort);
+    const exposed = await exposedPorts(ports);
+    if (exposed.length === 0 || exposed.join() === this.#warnedPorts) return;
+    this.#warnedPorts = exposed.join();
+    log.warn('application listens beyond loopback, callers can go past mTLS', { ports: exposed });
+  }
+}
+
+function describeCluster(
+  cluster: Runtime['clusters'] extends ReadonlyMap<string, infer Live> ? Live : never,
+): unknown {
+  return {
+    name: cluster.description.name,
+    active: cluster.active,
+    endpointVersion: cluster.endpointVersion,
+    endpoints: [...cluster.hosts].map((host) => ({
+      ...host.endpoint,
+      active: host.active,
+      connections: host.pool.connections,
+      waiting: host.pool.waiting,
+    })),
+  };
+}

@@ -1,0 +1,298 @@
+/**
+ * Two real sidecars from static files: `web` calls what `shop` serves over one mTLS link. Tests change the
+ * snapshots they begin with and get the addresses to talk to.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import type { AppPort, Bootstrap, LocalPort } from '../../mesh/bootstrap.ts';
+import {
+  type AppProtocol,
+  type AuthorizationPolicy,
+  type Cluster,
+  clusterName,
+  type EndpointSet,
+  type InboundPort,
+  type MtlsMode,
+  type RouteRule,
+  type Self,
+  type ServiceRoutes,
+  type Snapshot,
+} from '../../mesh/model.ts';
+import { formatStaticConfig } from '../../proto/static-config.ts';
+import { createTestMesh, type TestMesh } from './certificates.ts';
+import { freePort, freePorts } from './free-port.ts';
+import { type RunningProcess, startProcess } from './processes.ts';
+import { tempFolder } from './temp-folder.ts';
+
+/** A port of the receiver: what the mesh calls it, and where its application listens. */
+export interface ServedPort {
+  readonly port: number;
+  readonly appPort: number;
+  readonly protocol: AppProtocol;
+  readonly mtls?: MtlsMode;
+  /** Rules in place of the one that leads to the service. */
+  readonly rules?: readonly RouteRule[];
+}
+
+export interface PairOptions {
+  readonly ports: readonly ServedPort[];
+  readonly policies?: readonly AuthorizationPolicy[];
+  readonly limits?: Partial<Cluster['limits']>;
+  readonly timeouts?: Partial<Cluster['timeouts']>;
+  /** More endpoints of every cluster, to be picked as well. */
+  readonly deadEndpoints?: number;
+}
+
+export interface StaticPair {
+  readonly caller: RunningProcess;
+  readonly receiver: RunningProcess;
+  /** Where the application's requests by `Host` go. */
+  readonly outboundPort: number;
+  /** The localhost port that stands for a port of `shop`. */
+  localPort(port: number): number;
+  /** Where plaintext callers reach a permissive port. */
+  plainPort(port: number): number;
+  readonly linkPort: number;
+  readonly callerAdmin: number;
+  readonly receiverAdmin: number;
+  readonly mesh: TestMesh;
+}
+
+export const service = { namespace: 'test', name: 'shop' };
+
+const noLimits = { maxConnections: 10_000, maxRequests: 100_000 };
+const noTimeouts = { connectMs: 2_000, requestMs: 0, idleMs: 300_000 };
+
+/** What one of the two sidecars is told. */
+export interface Side {
+  readonly account: string;
+  readonly bootstrap: Bootstrap;
+  readonly snapshot: Snapshot;
+}
+
+export interface PairDescription {
+  readonly mesh: TestMesh;
+  readonly caller: Side;
+  readonly receiver: Side;
+}
+
+/** Bootstraps on free ports and snapshots for both sides. */
+export async function describePair(options: PairOptions): Promise<PairDescription> {
+  const mesh = await createTestMesh();
+  const limits = { ...noLimits, ...options.limits };
+  const timeouts = { ...noTimeouts, ...options.timeouts };
+  const linkPort = await freePort();
+  return {
+    mesh,
+    receiver: await describeReceiver(mesh, options, linkPort, timeouts),
+    caller: await describeCaller(mesh, options, linkPort, { timeouts, limits }),
+  };
+}
+
+async function describeReceiver(
+  mesh: TestMesh,
+  { ports, policies = [] }: PairOptions,
+  linkPort: number,
+  timeouts: Cluster['timeouts'],
+): Promise<Side> {
+  const [outbound = 0, admin = 0, ...plain] = await freePorts(2 + ports.length);
+  const inbound = ports.map(
+    ({ port, protocol, mtls = 'strict' }): InboundPort => ({
+      name: `p${port}`,
+      port,
+      protocol,
+      mtls,
+      shared: false,
+      limits: noLimits,
+      timeouts,
+    }),
+  );
+  const apps = ports.map(({ port, appPort, mtls }, at): AppPort => {
+    const address = { hosts: ['127.0.0.1'], port: plain[at] as number };
+    return { port, appHost: '127.0.0.1', appPort, plain: mtls === 'permissive' ? address : undefined };
+  });
+  const link = { hosts: ['127.0.0.1'], port: linkPort };
+  const self = { ...selfOf(mesh, 'shop'), inbound, policies: policies.map(({ name }) => name) };
+  return {
+    account: 'shop',
+    bootstrap: { ...bootstrapOf('test/shop.0@local', outbound, admin), link, apps },
+    snapshot: snapshotOf(self, policies),
+  };
+}
+
+async function describeCaller(
+  mesh: TestMesh,
+  { ports, deadEndpoints = 0 }: PairOptions,
+  linkPort: number,
+  { timeouts, limits }: Pick<Cluster, 'timeouts' | 'limits'>,
+): Promise<Side> {
+  const [outbound = 0, admin = 0, ...local] = await freePorts(2 + ports.length);
+  const dead = await freePorts(deadEndpoints);
+  const clusters = ports.map(
+    ({ port, protocol }): Cluster => ({
+      name: clusterName(service, port),
+      service,
+      port,
+      protocol,
+      balance: 'round_robin',
+      timeouts,
+      retry: { attempts: 1 },
+      limits,
+    }),
+  );
+  const endpoints = ports.map(({ port }) => endpointsOf(mesh, port, [linkPort, ...dead]));
+  const routes: ServiceRoutes = {
+    service,
+    ports: ports.map(({ port, protocol, rules }) => ({
+      port,
+      protocol,
+      rules: rules ?? [everythingTo(clusterName(service, port))],
+    })),
+  };
+  const calls = ports.map(({ port, protocol }) => ({ service, port, protocol, localPort: undefined }));
+  const localPorts = ports.map(
+    ({ port }, at): LocalPort => ({ service, port, localPort: local[at] as number }),
+  );
+  return {
+    account: 'web',
+    bootstrap: { ...bootstrapOf('test/web.0@local', outbound, admin), localPorts },
+    snapshot: {
+      ...snapshotOf({ ...selfOf(mesh, 'web'), calls }),
+      services: new Map([['test/shop', routes]]),
+      clusters: new Map(clusters.map((cluster) => [cluster.name, cluster])),
+      endpoints: new Map(endpoints.map((set) => [set.cluster, set])),
+    },
+  };
+}
+
+/** The endpoints behind a port of `shop`, one at each link port. */
+export function endpointsOf(
+  mesh: TestMesh,
+  port: number,
+  linkPorts: readonly number[],
+  version = 1,
+): EndpointSet {
+  return {
+    cluster: clusterName(service, port),
+    version,
+    endpoints: linkPorts.map((linkPort, at) => ({
+      id: `test/shop.${at}@local`,
+      identity: mesh.nameOf('shop'),
+      transport: 'link',
+      addresses: ['127.0.0.1'],
+      port: linkPort,
+      targetPort: port,
+      network: '',
+      locality: { region: '', zone: '' },
+      weight: 1,
+      state: 'ready',
+      features: [],
+    })),
+  };
+}
+
+/** Both sidecars as processes that read static files. */
+export async function startStaticPair(
+  t: Pick<TestContext, 'after'>,
+  options: PairOptions,
+): Promise<StaticPair> {
+  const { mesh, caller, receiver } = await describePair(options);
+  const folder = tempFolder(t);
+  return {
+    mesh,
+    receiver: await startStatic(t, folder, mesh, receiver),
+    caller: await startStatic(t, folder, mesh, caller),
+    ...addressesOf(caller, receiver),
+  };
+}
+
+/** Where to talk to two sidecars that were described. */
+export function addressesOf(caller: Side, receiver: Side) {
+  return {
+    outboundPort: caller.bootstrap.outbound.port,
+    localPort: (port: number) => caller.bootstrap.localPorts.find((one) => one.port === port)?.localPort ?? 0,
+    plainPort: (port: number) => receiver.bootstrap.apps.find((one) => one.port === port)?.plain?.port ?? 0,
+    linkPort: receiver.bootstrap.link?.port ?? 0,
+    callerAdmin: adminPort(caller),
+    receiverAdmin: adminPort(receiver),
+  };
+}
+
+function adminPort({ bootstrap: { admin } }: Side): number {
+  return 'port' in admin ? admin.port : 0;
+}
+
+/** The rule of a service without routes. */
+export function everythingTo(cluster: string): RouteRule {
+  return {
+    route: 'Service test/shop',
+    match: { path: undefined, method: undefined, headers: [], query: [] },
+    filters: [],
+    backends: [{ weight: 1, filters: [], target: { cluster } }],
+    timeouts: { requestMs: undefined, backendRequestMs: undefined },
+  };
+}
+
+async function startStatic(
+  t: Pick<TestContext, 'after'>,
+  folder: string,
+  mesh: TestMesh,
+  { account, bootstrap, snapshot }: Side,
+): Promise<RunningProcess> {
+  const file = join(folder, `${account}.json`);
+  const bundle = await mesh.bundle(account);
+  writeFileSync(file, formatStaticConfig({ bootstrap, identity: { kind: 'inline', bundle }, snapshot }));
+  return startSidecar(t, ['--config', file]);
+}
+
+/** A sidecar process that serves. */
+export async function startSidecar(
+  t: Pick<TestContext, 'after'>,
+  args: readonly string[],
+): Promise<RunningProcess> {
+  const sidecar = await startProcess(t, {
+    args: ['bin/heddle.ts', 'sidecar', 'run', '--print-ready', ...args],
+  });
+  await sidecar.printed(/"ready":true/);
+  return sidecar;
+}
+
+function bootstrapOf(instance: string, outboundPort: number, adminPort: number): Bootstrap {
+  return {
+    instance,
+    link: undefined,
+    outbound: { hosts: ['127.0.0.1'], port: outboundPort },
+    localPorts: [],
+    apps: [],
+    admin: { port: adminPort },
+    accessLogFile: undefined,
+    allowShortLifetimes: false,
+  };
+}
+
+function selfOf(mesh: TestMesh, account: string): Self {
+  return {
+    trustDomain: 'mesh.test',
+    namespace: 'test',
+    workload: account,
+    account,
+    node: 'local',
+    identity: mesh.nameOf(account),
+    inbound: [],
+    calls: [],
+    policies: [],
+    accessLog: 'all',
+  };
+}
+
+function snapshotOf(self: Self, policies: readonly AuthorizationPolicy[] = []): Snapshot {
+  return {
+    version: { epoch: 1, revision: 1 },
+    self,
+    services: new Map(),
+    clusters: new Map(),
+    policies: new Map(policies.map((policy) => [policy.name, policy])),
+    endpoints: new Map(),
+  };
+}
