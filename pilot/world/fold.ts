@@ -116,6 +116,13 @@ export function withDead(world: World, dead: ReadonlySet<string>): { world: Worl
   return { world: { ...world, nodes }, changed };
 }
 
+/** The World as it would be after `changes`, at the next revision. */
+export function withChanges(world: World, changes: readonly StoredChange[]): World {
+  const builder = new Builder({ world, parts: new Map(), heard: new Set(), instances: new Map() });
+  builder.applyNext(changes);
+  return builder.result().state.world;
+}
+
 /** Copies each table at its first change, so that a batch costs one copy of what it touches. */
 class Builder {
   readonly #from: FoldState;
@@ -172,6 +179,11 @@ class Builder {
       });
     }
     this.#revision = base.revision;
+  }
+
+  applyNext(changes: readonly StoredChange[]): void {
+    this.#revision++;
+    for (const change of changes) this.#applyChange(change, this.#revision);
   }
 
   result(): FoldResult {
