@@ -35,7 +35,8 @@ export const headers = (stream: number, block: Buffer, flags = 5): Buffer => fra
 export const priority = (stream: number, on: number): Buffer =>
   frame(2, 0, stream, Buffer.concat([u32(on), Buffer.from([16])]));
 export const rst = (stream: number, code: number): Buffer => frame(3, 0, stream, u32(code));
-export const ping = (payload = Buffer.from('pingping'), flags = 0): Buffer => frame(6, flags, 0, payload);
+export const ping = (payload: Buffer = Buffer.from('pingping'), flags = 0): Buffer =>
+  frame(6, flags, 0, payload);
 export const goaway = (last: number, code: number): Buffer => frame(7, 0, 0, u32(last, code));
 export const windowUpdate = (stream: number, increment: number): Buffer =>
   frame(8, 0, stream, u32(increment));

@@ -120,7 +120,7 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
     this.dropHeld();
     writeReset(out, this.id, faultCode.noError);
     this.move('reset');
-    this.host.onStreamClosed(this);
+    this.host.forgetStream(this);
   }
 }
 

@@ -34,7 +34,7 @@ import { ourSettings, PeerSettings } from './settings.ts';
 import type { Http2Stream, StreamHost } from './stream.ts';
 import { canReceive } from './stream-state.ts';
 import { Transmitter } from './transmitter.ts';
-import type { WindowBudget } from './window.ts';
+import { ConnectionWindow, type WindowBudget } from './window.ts';
 
 export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   readonly isLink: boolean;
@@ -53,9 +53,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   #state: 'open' | 'failed' | 'closed' = 'open';
   #hasPeerSettings = false;
   #hasSettingsAck = false;
-  /** Receive window of the connection, and what was received since it was last returned. */
-  readonly #windowBytes: number;
-  #windowLeft: number;
+  readonly #window: ConnectionWindow;
   /** The stream of the DATA frame at hand, where it may have it. */
   #dataStream: Http2Stream | undefined = undefined;
   readonly #block: HeaderBlock;
@@ -86,8 +84,9 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
       guard: this.guard,
       isLink: options.link,
     });
-    this.#windowBytes = options.link ? limits.linkConnectionWindow : limits.plainConnectionWindow;
-    this.#windowLeft = this.#windowBytes;
+    this.#window = new ConnectionWindow(
+      options.link ? limits.linkConnectionWindow : limits.plainConnectionWindow,
+    );
     this.liveness = new Liveness(this, {
       conn,
       timers: services.timers,
@@ -125,7 +124,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   protected start(side: 'server' | 'client'): void {
     const out = this.transmitter.controlOut;
     writeSettings(out, ourSettings(side, this.isLink));
-    writeWindowUpdate(out, 0, this.#windowBytes - limits.streamWindow);
+    writeWindowUpdate(out, 0, this.#window.firstGrant);
     this.liveness.start();
     this.conn.setHandler(this);
   }
@@ -207,15 +206,8 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     const { streamId, length } = header;
     this.#dataStream = undefined;
     if (streamId === 0) throw breach('DATA on stream 0');
-    // The connection's credit returns on receipt, so that one slow reader never stalls the others.
-    this.#windowLeft -= length;
-    if (this.#windowLeft < 0) {
-      throw new ConnectionFault(faultCode.flowControlError, 'connection window overrun');
-    }
-    if (this.#windowLeft < this.#windowBytes >>> 1) {
-      writeWindowUpdate(this.transmitter.controlOut, 0, this.#windowBytes - this.#windowLeft);
-      this.#windowLeft = this.#windowBytes;
-    }
+    const credit = this.#window.receive(length);
+    if (credit > 0) writeWindowUpdate(this.transmitter.controlOut, 0, credit);
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
       this.#onStray(streamId, 'DATA');
@@ -284,6 +276,10 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     if (stream.id === 0 || !this.streams.delete(stream.id)) return;
     if (this.#state === 'open') writeReset(this.transmitter.controlOut, stream.id, code);
     this.onStreamGone(stream);
+  }
+
+  forgetStream(stream: Http2Stream): void {
+    if (this.streams.delete(stream.id)) this.onStreamGone(stream);
   }
 
   onStreamClosed(stream: Http2Stream): void {

@@ -28,6 +28,8 @@ export interface StreamHost {
   grantWindow(stream: Http2Stream, increment: number): void;
   /** Tells the peer, and forgets the stream. */
   resetStream(stream: Http2Stream, code: number): void;
+  /** We reset it in our own words; what the peer still sends is dropped. */
+  forgetStream(stream: Http2Stream): void;
   /** Both sides have ended. */
   onStreamClosed(stream: Http2Stream): void;
 }

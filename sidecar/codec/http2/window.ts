@@ -5,6 +5,7 @@
  *
  *   target = what the peer may send + what waits for a paused reader + what is due to be granted again
  */
+import { ConnectionFault, faultCode } from './fault.ts';
 import { limits } from './limits.ts';
 
 /** The growth of all stream windows of a process; each window returns what it took. */
@@ -70,5 +71,33 @@ export class ReceiveWindow {
     this.#target = limits.streamWindow;
     this.#budget.giveBack(this.#grown);
     this.#grown = 0;
+  }
+}
+
+/** The window of a whole connection: its credit returns on receipt, so that one slow reader never stalls the others. */
+export class ConnectionWindow {
+  readonly #bytes: number;
+  #left: number;
+
+  constructor(bytes: number) {
+    this.#bytes = bytes;
+    this.#left = bytes;
+  }
+
+  /** What has to be granted at the beginning, beyond what every connection begins with (RFC 9113 §6.9.2). */
+  get firstGrant(): number {
+    return this.#bytes - limits.streamWindow;
+  }
+
+  /** Counts a DATA frame; returns the increment to grant now, or 0. */
+  receive(length: number): number {
+    this.#left -= length;
+    if (this.#left < 0) {
+      throw new ConnectionFault(faultCode.flowControlError, 'connection window overrun');
+    }
+    if (this.#left >= this.#bytes >>> 1) return 0;
+    const increment = this.#bytes - this.#left;
+    this.#left = this.#bytes;
+    return increment;
   }
 }
