@@ -55,6 +55,8 @@ export interface KeyPairKeeper {
 const maxSleepMs = 60_000;
 const issueTimeoutMs = 30_000;
 const retry = { baseMs: 500, maxMs: 150_000, jitter: 0.1 } as const;
+/** Where certificates live for seconds, it does not pause for minutes. */
+const attemptsInLife = 10;
 /** With little life left it asks that often before the end, whatever the backoff says. */
 const attemptsInRest = 5;
 /** Shares of its life at which a failing renewal becomes a warning of its own. */
@@ -164,7 +166,8 @@ export function createKeyPairKeeper(options: KeeperOptions): KeyPairKeeper {
   /** Returns how long to wait. */
   function failed(cause: unknown): number {
     problem = messageOf(cause);
-    const delayMs = backoff.nextMs();
+    const lifeMs = kept === undefined ? Number.POSITIVE_INFINITY : kept.notAfterMs - kept.issuedMs;
+    const delayMs = Math.min(backoff.nextMs(), Math.max(retry.baseMs, lifeMs / attemptsInLife));
     const identity = current();
     if (identity === undefined) {
       log.error('no valid certificate, and none to be had', { name, reason: problem });

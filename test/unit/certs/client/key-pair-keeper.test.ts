@@ -13,6 +13,7 @@ import {
 import { MeshError } from '../../../../kit/errors.ts';
 import { seededRandom } from '../../../../kit/random.ts';
 import { defer } from '../../../support/cleanup.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { recordingLog } from '../../../support/recording-log.ts';
 import { tempFolder } from '../../../support/temp-folder.ts';
 import { type TestAuthority, testAuthority } from '../../../support/test-authority.ts';
@@ -61,11 +62,9 @@ async function home(t: TestContext, leafMs = 72 * hourMs): Promise<Home> {
   return made;
 }
 
-/** Lets promises and the signing thread finish until `condition` holds; time stands still meanwhile. */
+/** Lets promises and the signing threads finish; time stands still meanwhile. */
 async function settled(condition: () => boolean): Promise<void> {
-  for (let turns = 0; turns < 5_000 && !condition(); turns++)
-    await new Promise((resolve) => setImmediate(resolve));
-  assert.ok(condition());
+  await eventually(condition, { everyMs: 1 });
 }
 
 describe('KeyPairKeeper', () => {
