@@ -10,6 +10,7 @@ import {
   type AuthorizationPolicy,
   type Cluster,
   type EndpointSet,
+  type Self,
   type ServiceRef,
   type ServiceRoutes,
   type Snapshot,
@@ -18,7 +19,7 @@ import {
 import type { World } from '../world/world.ts';
 import { type Catalog, catalogOf } from './catalog.ts';
 import { clusterOf } from './cluster.ts';
-import { createEndpointVersions, endpointSetsOf } from './endpoints.ts';
+import { createEndpointSets } from './endpoints.ts';
 import { createMemo } from './memo.ts';
 import { authorizationPolicy } from './policies.ts';
 import { selfOf } from './self.ts';
@@ -45,9 +46,24 @@ export interface BuilderOptions {
   readonly firstEndpointVersion?: number;
 }
 
+/** A snapshot without its endpoints; while resources stay the same, so does this. */
+interface Outline {
+  readonly catalog: Catalog;
+  readonly trustDomain: string;
+  readonly resolved: string;
+  readonly self: Self;
+  readonly services: ReadonlyMap<string, ServiceRoutes>;
+  readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly policies: ReadonlyMap<string, AuthorizationPolicy>;
+}
+
+/** Outlines kept at most, one for each sidecar of an own node or workload. */
+const maxOutlines = 50_000;
+
 export function createBuilder(options: BuilderOptions = {}): Builder {
   const memo = createMemo();
-  const versions = createEndpointVersions(options.firstEndpointVersion ?? 1);
+  const outlines = new Map<string, Outline>();
+  const endpointSets = createEndpointSets(options.firstEndpointVersion ?? 1);
 
   const routesFor = (catalog: Catalog, key: string, namespace: string): ServiceRoutes | undefined => {
     const isConsumer = memo.part(catalog, `consumer ${key} ${namespace}`, (reading) =>
@@ -70,50 +86,52 @@ export function createBuilder(options: BuilderOptions = {}): Builder {
       const stored = reading.get('AuthorizationPolicy', key);
       return stored === undefined ? undefined : authorizationPolicy(stored);
     });
-  /** All sidecars of a World ask for the same sets. */
-  const setsOfWorld = new WeakMap<World, Map<string, readonly EndpointSet[]>>();
   const setsFor = (world: World, key: string): readonly EndpointSet[] => {
-    const known = setsOfWorld.get(world) ?? new Map<string, readonly EndpointSet[]>();
-    setsOfWorld.set(world, known);
-    let sets = known.get(key);
-    if (sets === undefined) {
-      const service = catalogOf(world).get('Service', key);
-      sets = service === undefined ? [] : endpointSetsOf(world, catalogOf(world), service, versions);
-      known.set(key, sets);
+    const service = catalogOf(world).get('Service', key);
+    return service === undefined ? [] : endpointSets.of(world, catalogOf(world), service);
+  };
+  const endpointsFor = (world: World, clusters: ReadonlyMap<string, Cluster>): Map<string, EndpointSet> => {
+    const sets = new Map<string, EndpointSet>();
+    for (const [name, { service }] of clusters) {
+      const set = setsFor(world, serviceKey(service)).find((each) => each.cluster === name);
+      if (set !== undefined) sets.set(name, set);
     }
     return sets;
   };
-  const endpointsFor = (world: World, clusters: ReadonlyMap<string, Cluster>): Map<string, EndpointSet> => {
-    const keys = new Set(Array.from(clusters.values(), (cluster) => serviceKey(cluster.service)));
-    const sets = Array.from(keys).flatMap((key) => setsFor(world, key));
-    return new Map(sets.filter((set) => clusters.has(set.cluster)).map((set) => [set.cluster, set]));
+
+  const outlineFor = (world: World, { workload, node, resolved = [] }: Subscriber): Outline => {
+    const catalog = catalogOf(world);
+    const known = outlines.get(`${workload}@${node}`);
+    const extra = Array.from(resolved, serviceKey);
+    const isCurrent = known?.catalog === catalog && known.trustDomain === world.trustDomain;
+    if (known !== undefined && isCurrent && known.resolved === extra.join()) return known;
+    const self = memo.part(catalog, `self ${workload}@${node} ${world.trustDomain}`, (reading) => {
+      const stored = reading.get('Workload', workload);
+      return stored === undefined ? undefined : selfOf(reading, stored, node, world.trustDomain);
+    });
+    if (self === undefined) {
+      throw new MeshError('not_found', `workload ${workload} does not exist`, { origin: 'local' });
+    }
+    const wanted = [...self.calls.map((call) => serviceKey(call.service)), ...extra];
+    const services = present(wanted, (service) => routesFor(catalog, service, self.namespace));
+    const clusters = present(clusterNames(services.values()), (name) => clusterFor(catalog, name));
+    const policies = present(self.policies, (policy) => policyFor(catalog, policy));
+    const { trustDomain } = world;
+    const outline = { catalog, trustDomain, resolved: extra.join(), self, services, clusters, policies };
+    if (known === undefined && outlines.size >= maxOutlines) outlines.clear();
+    outlines.set(`${workload}@${node}`, outline);
+    return outline;
   };
 
   return {
     build(world, subscriber) {
-      const catalog = catalogOf(world);
-      if (catalog.get('Workload', subscriber.workload) === undefined)
-        throw noSuchWorkload(subscriber.workload);
-      const { workload: key, node, resolved = [] } = subscriber;
-      const self = memo.part(catalog, `self ${key}@${node} ${world.trustDomain}`, (reading) => {
-        const workload = reading.get('Workload', key);
-        if (workload === undefined) throw noSuchWorkload(key);
-        return selfOf(reading, workload, node, world.trustDomain);
-      });
-      const wanted = [...self.calls.map((call) => call.service), ...resolved].map(serviceKey);
-      const services = present(wanted, (service) => routesFor(catalog, service, self.namespace));
-      const clusters = present(clusterNames(services.values()), (name) => clusterFor(catalog, name));
-      const policies = present(self.policies, (policy) => policyFor(catalog, policy));
+      const { self, services, clusters, policies } = outlineFor(world, subscriber);
       const endpoints = endpointsFor(world, clusters);
       return Object.freeze({ version: world.version, self, services, clusters, policies, endpoints });
     },
 
     endpointSets: (world, service) => setsFor(world, serviceKey(service)),
   };
-}
-
-function noSuchWorkload(key: string): MeshError {
-  return new MeshError('not_found', `workload ${key} does not exist`, { origin: 'local' });
 }
 
 /** Every cluster that the routes lead to, each once. */

@@ -139,9 +139,9 @@ export function byAge(a: Stored<Kind>, b: Stored<Kind>): number {
   return a.createdMs - b.createdMs || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0);
 }
 
-/** Routes and policies are filed under their Services' keys, everything else under its namespace. */
+/** Routes and policies are filed under their Services' keys, Workloads also under each label, the rest by namespace. */
 function filedUnder(kind: Kind, resource: Resource<Specs[Kind]>): string[] {
-  const { namespace } = resource.metadata;
+  const { namespace, labels } = resource.metadata;
   switch (kind) {
     case 'HTTPRoute':
     case 'GRPCRoute':
@@ -153,9 +153,16 @@ function filedUnder(kind: Kind, resource: Resource<Specs[Kind]>): string[] {
       return [refKey((resource.spec as TrafficPolicySpec).targetRef, namespace)];
     case 'ServiceInstance':
       return [`${namespace}/${(resource.spec as ServiceInstanceSpec).service}`];
+    case 'Workload':
+      return [namespace, ...Object.entries(labels).map(([name, value]) => labelKey(namespace, name, value))];
     default:
       return [namespace];
   }
+}
+
+/** Under which Workloads of a namespace with a label are filed. */
+export function labelKey(namespace: string, name: string, value: string): string {
+  return `${namespace} ${name}=${value}`;
 }
 
 const serviceGroups = new Set([undefined, '', 'core', 'heddle']);

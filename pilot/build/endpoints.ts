@@ -11,17 +11,19 @@ import {
 import type { ServicePort } from '../../mesh/resource/service.ts';
 import type { InstanceRecord, World } from '../world/world.ts';
 import { type Catalog, refOf, type Stored } from './catalog.ts';
+import { createInstanceIndex, type InstanceIndex } from './instance-index.ts';
 import { targetOf, workloadsOf } from './selection.ts';
 import { accountOf } from './self.ts';
 
 const nowhere: Locality = { region: '', zone: '' };
 
 /** The endpoints of one Service port, in the order of their ids. */
-export function endpointsOf(
+function endpointsOf(
   world: World,
   catalog: Catalog,
   service: Stored<'Service'>,
   port: ServicePort,
+  instances: InstanceIndex,
 ): Endpoint[] {
   const running = workloadsOf(catalog, service).flatMap((workload) => {
     const target = targetOf(port, workload);
@@ -31,9 +33,9 @@ export function endpointsOf(
       workload.resource.metadata.namespace,
       accountOf(workload),
     );
-    return instancesOf(world, workload.key).flatMap((instance) =>
-      endpointOf(world, instance, identity, target.port),
-    );
+    return instances
+      .of(world, workload.key)
+      .flatMap((instance) => endpointOf(world, instance, identity, target.port));
   });
   const fixed = catalog
     .list('ServiceInstance', service.key)
@@ -95,63 +97,69 @@ function fixedEndpoint(
   };
 }
 
-const byWorkload = new WeakMap<World['instances'], ReadonlyMap<string, readonly InstanceRecord[]>>();
+/** Services whose sets are kept at most. */
+const maxServices = 100_000;
 
-/** The instances of one workload (`NAMESPACE/NAME`). */
-function instancesOf(world: World, workload: string): readonly InstanceRecord[] {
-  let index = byWorkload.get(world.instances);
-  if (index === undefined) {
-    const filed = new Map<string, InstanceRecord[]>();
-    for (const instance of world.instances.values()) {
-      const key = `${instance.namespace}/${instance.workload}`;
-      const list = filed.get(key);
-      if (list === undefined) filed.set(key, [instance]);
-      else list.push(instance);
-    }
-    index = filed;
-    byWorkload.set(world.instances, index);
-  }
-  return index.get(workload) ?? [];
+export interface EndpointSets {
+  /**
+   * The sets of every port of a Service. A set is the same object while its endpoints are the same, else it has
+   * a higher version.
+   */
+  of(world: World, catalog: Catalog, service: Stored<'Service'>): readonly EndpointSet[];
 }
 
-/** Sets kept at most, each with the version it has reached. */
-const maxSets = 100_000;
-
-export interface EndpointVersions {
-  /** The set of a cluster: the same object while its endpoints are, with a higher version when they are not. */
-  set(cluster: string, endpoints: readonly Endpoint[]): EndpointSet;
+interface Kept {
+  /** Everything that the sets were made from. */
+  readonly inputs: readonly unknown[];
+  readonly sets: readonly EndpointSet[];
 }
 
-/** All sets count on one line that begins at `first`; a restarted pilot begins above its earlier life. */
-export function createEndpointVersions(first: number): EndpointVersions {
-  const sets = new Map<string, EndpointSet>();
+/** All sets count their versions on one line that begins at `first`; a restarted pilot begins above its earlier life. */
+export function createEndpointSets(first: number): EndpointSets {
+  const instances = createInstanceIndex();
+  const kept = new Map<string, Kept>();
   let next = first;
   return {
-    set(cluster, endpoints) {
-      const last = sets.get(cluster);
-      if (last !== undefined && isDeepStrictEqual(last.endpoints, endpoints)) return last;
-      if (last === undefined && sets.size >= maxSets) dropOldest(sets);
-      const set: EndpointSet = Object.freeze({ cluster, version: next++, endpoints });
-      sets.set(cluster, set);
-      return set;
+    of(world, catalog, service) {
+      const last = kept.get(service.key);
+      const inputs = inputsOf(world, catalog, service, instances);
+      if (last !== undefined && isSame(last.inputs, inputs)) return last.sets;
+      const sets = service.resource.spec.ports.map((port): EndpointSet => {
+        const cluster = clusterName(refOf(service.key), port.port);
+        const endpoints = endpointsOf(world, catalog, service, port, instances);
+        const old = last?.sets.find((set) => set.cluster === cluster);
+        if (old !== undefined && isDeepStrictEqual(old.endpoints, endpoints)) return old;
+        return Object.freeze({ cluster, version: next++, endpoints });
+      });
+      if (last === undefined && kept.size >= maxServices) dropOldest(kept);
+      kept.set(service.key, { inputs, sets });
+      return sets;
     },
   };
 }
 
-function dropOldest(sets: Map<string, EndpointSet>): void {
-  for (const cluster of sets.keys()) {
-    sets.delete(cluster);
-    return;
-  }
-}
-
-export function endpointSetsOf(
+function inputsOf(
   world: World,
   catalog: Catalog,
   service: Stored<'Service'>,
-  versions: EndpointVersions,
-): EndpointSet[] {
-  return service.resource.spec.ports.map((port) =>
-    versions.set(clusterName(refOf(service.key), port.port), endpointsOf(world, catalog, service, port)),
-  );
+  instances: InstanceIndex,
+): unknown[] {
+  const inputs: unknown[] = [world.trustDomain, service, ...catalog.list('ServiceInstance', service.key)];
+  for (const workload of workloadsOf(catalog, service)) {
+    const running = instances.of(world, workload.key);
+    inputs.push(workload, running);
+    for (const { node } of running) inputs.push(world.nodes.get(node));
+  }
+  return inputs;
+}
+
+function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((one, index) => one === b[index]);
+}
+
+function dropOldest(kept: Map<string, Kept>): void {
+  for (const key of kept.keys()) {
+    kept.delete(key);
+    return;
+  }
 }

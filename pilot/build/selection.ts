@@ -3,15 +3,16 @@ import type { AppProtocol } from '../../mesh/model.ts';
 import type { Selector } from '../../mesh/resource/schema.ts';
 import type { ServicePort } from '../../mesh/resource/service.ts';
 import type { WorkloadPort } from '../../mesh/resource/workload.ts';
-import type { Catalog, Stored } from './catalog.ts';
+import { type Catalog, labelKey, type Stored } from './catalog.ts';
 
 /** The Workloads behind a Service; a Service without selector has none. */
-export function workloadsOf(catalog: Catalog, service: Stored<'Service'>): Stored<'Workload'>[] {
+export function workloadsOf(catalog: Catalog, service: Stored<'Service'>): readonly Stored<'Workload'>[] {
   const { selector } = service.resource.spec;
-  if (Object.keys(selector).length === 0) return [];
-  return catalog
-    .list('Workload', service.resource.metadata.namespace)
-    .filter((workload) => hasLabels(workload.resource.metadata.labels, selector));
+  const [first, ...others] = Object.entries(selector);
+  if (first === undefined) return [];
+  const found = catalog.list('Workload', labelKey(service.resource.metadata.namespace, ...first));
+  if (others.length === 0) return found;
+  return found.filter((workload) => hasLabels(workload.resource.metadata.labels, selector));
 }
 
 export function hasLabels(

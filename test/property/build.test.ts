@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import type { Snapshot } from '../../mesh/model.ts';
 import { createBuilder } from '../../pilot/build/build.ts';
 import type { World } from '../../pilot/world/world.ts';
-import { withInstances, withoutResource, withResources, worldOf } from '../support/world.ts';
+import { nodeOf, withInstances, withoutResource, withResources, worldOf } from '../support/world.ts';
 
 const names = ['a', 'b', 'c'];
 const name = fc.constantFrom(...names);
@@ -86,7 +86,19 @@ const change: fc.Arbitrary<Change> = fc.oneof(
       (world) =>
         withInstances(world, [`${at}/${id}.${index}@one`]),
   ),
-  fc.tuple(fc.constantFrom('Service', 'HTTPRoute', 'ReferenceGrant', 'TrafficPolicy'), namespace, name).map(
+  fc.tuple(namespace, name, fc.nat(2)).map(
+    ([at, id, index]): Change =>
+      (world) => {
+        const instances = new Map(world.instances);
+        instances.delete(`${at}/${id}.${index}@one`);
+        return { ...world, instances };
+      },
+  ),
+  fc.boolean().map(
+    (alive): Change =>
+      (world) => ({ ...world, nodes: new Map(world.nodes).set('one', nodeOf('one', { alive })) }),
+  ),
+  fc.tuple(fc.constantFrom('Service', 'Workload', 'HTTPRoute', 'TrafficPolicy'), namespace, name).map(
     ([kind, at, id]): Change =>
       (world) =>
         withoutResource(world, kind, `${at}/${id}`),
@@ -95,12 +107,21 @@ const change: fc.Arbitrary<Change> = fc.oneof(
 
 const subscribers = ['n', 'm'].flatMap((at) => names.map((id) => ({ workload: `${at}/${id}`, node: 'one' })));
 
+/** One caller in each namespace, so that every change can matter to somebody. */
+const start = ['n', 'm'].reduce(
+  (world, at) =>
+    resource('Workload', at, 'a', {
+      calls: ['n', 'm'].flatMap((to) => names.map((id) => ({ service: `${id}.${to}` }))),
+    })(world),
+  worldOf(''),
+);
+
 describe('a builder over many worlds', () => {
   it('gives what a fresh one gives', () => {
     fc.assert(
-      fc.property(fc.array(change, { minLength: 1, maxLength: 25 }), (changes) => {
+      fc.property(fc.array(change, { minLength: 1, maxLength: 40, size: 'max' }), (changes) => {
         const builder = createBuilder();
-        let world = worldOf('');
+        let world = start;
         for (const apply of changes) {
           world = apply(world);
           for (const subscriber of present(world)) {
@@ -116,10 +137,10 @@ describe('a builder over many worlds', () => {
 
   it('keeps every part whose content did not change', () => {
     fc.assert(
-      fc.property(fc.array(change, { minLength: 2, maxLength: 25 }), (changes) => {
+      fc.property(fc.array(change, { minLength: 2, maxLength: 40, size: 'max' }), (changes) => {
         const builder = createBuilder();
         const parts: Seen = new Map();
-        let world = worldOf('');
+        let world = start;
         for (const apply of changes) {
           world = apply(world);
           for (const subscriber of present(world)) checkKept(parts, builder.build(world, subscriber));
