@@ -48,10 +48,7 @@ export async function fetchPilotRoot(
     checkPilot(leaf, trustDomain, clock.wallMs());
     return { root: pem, trustDomain };
   } catch (cause) {
-    throw new MeshError('identity_refused', `the pilot at ${where}: ${messageOf(cause)}`, {
-      origin: 'upstream',
-      cause,
-    });
+    throw notThePilot(where, messageOf(cause), cause);
   }
 }
 
@@ -81,7 +78,10 @@ function readChain(address: PilotAddress, root: string | undefined, clock: Clock
       act();
     };
     const fail = (why: string, cause?: unknown) =>
-      settle(() => reject(failure(`cannot look at the pilot at ${where}: ${why}`, cause)));
+      settle(() => {
+        const isChain = root !== undefined && socket.authorizationError != null;
+        reject(isChain ? notThePilot(where, why, cause) : unreachable(where, why, cause));
+      });
     const timer = clock.after(timeoutMs, () => fail(`no answer within ${timeoutMs} ms`));
     socket.on('error', (cause) => fail(messageOf(cause), cause));
     socket.on('close', () => fail('it closed'));
@@ -113,6 +113,17 @@ function pemOf(der: Buffer): string {
   return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
 }
 
-function failure(why: string, cause: unknown): MeshError {
-  return new MeshError('unavailable', why, { origin: 'upstream', retry: 'always', cause });
+function notThePilot(where: string, why: string, cause: unknown): MeshError {
+  return new MeshError('identity_refused', `who answers at ${where} is no pilot of this mesh: ${why}`, {
+    origin: 'upstream',
+    cause,
+  });
+}
+
+function unreachable(where: string, why: string, cause: unknown): MeshError {
+  return new MeshError('unavailable', `cannot look at the pilot at ${where}: ${why}`, {
+    origin: 'upstream',
+    retry: 'always',
+    cause,
+  });
 }

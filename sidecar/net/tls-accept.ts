@@ -34,7 +34,10 @@ export const defaultHandshakeLimits: HandshakeLimits = {
 export interface TlsAcceptorOptions {
   readonly credentials: TlsCredentials;
   readonly mode: MtlsMode;
-  /** ALPN names, the preferred one first; a peer that offers none of them is refused. Empty: none needed. */
+  /**
+   * ALPN names, the preferred one first; a peer that offers others only is refused, and where strict one that offers
+   * none at all. Empty: not asked.
+   */
   readonly protocols: readonly string[];
   readonly clock: Clock;
   readonly limits?: Partial<HandshakeLimits>;
@@ -147,11 +150,15 @@ export function createTlsAcceptor(options: TlsAcceptorOptions): TlsAcceptor {
       ready.delete(raw);
       waiting.timer.cancel();
       waiting.detach();
-      handshakes++;
-      addressOf(raw); // Node keeps it once asked, so that a refusal after the close can still name it
-      raw.allowHalfOpen = false; // who ends before the handshake did is gone
-      server.emit('connection', raw);
+      if (!raw.destroyed) startHandshake(raw);
     }
+  }
+
+  function startHandshake(raw: Socket): void {
+    handshakes++;
+    addressOf(raw); // Node keeps it once asked, so that a refusal after the close can still name it
+    raw.allowHalfOpen = false; // who ends before the handshake did is gone
+    server.emit('connection', raw);
   }
 
   function drop(raw: Socket, why: MeshError | undefined): void {

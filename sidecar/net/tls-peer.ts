@@ -7,7 +7,7 @@ import type { PeerTls } from './conn.ts';
 
 export interface PeerRules extends PeerExpectation {
   readonly mode: MtlsMode;
-  /** Application protocols of which one must have been agreed; empty leaves it open. */
+  /** Application protocols of which one must have been agreed, or none where permissive; empty leaves it open. */
   readonly protocols: readonly string[];
 }
 
@@ -18,7 +18,8 @@ export interface PeerRules extends PeerExpectation {
 export function peerTlsOf(socket: TLSSocket, rules: PeerRules): PeerTls {
   const protocol = socket.alpnProtocol || undefined;
   const serverName = typeof socket.servername === 'string' ? socket.servername : undefined;
-  if (rules.protocols.length > 0 && (protocol === undefined || !rules.protocols.includes(protocol)))
+  const mustAgree = rules.protocols.length > 0 && (rules.mode === 'strict' || protocol !== undefined);
+  if (mustAgree && (protocol === undefined || !rules.protocols.includes(protocol)))
     throw refusal('tls_failed', `peer agreed to no protocol of ${rules.protocols.join()}`, rules.origin);
   if (socket.isSessionReused()) throw refusal('tls_failed', 'peer resumed a session', rules.origin);
   const certificate = socket.getPeerX509Certificate();

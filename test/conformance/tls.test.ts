@@ -447,7 +447,7 @@ describe('handshakes that are abused', () => {
   });
 
   it('T25: permissive serves callers without certificate as nobody, and refuses wrong ones still', async (t) => {
-    const server = await ourServer(t, await mesh.bundle('orders'), { mode: 'permissive', protocols: [] });
+    const server = await ourServer(t, await mesh.bundle('orders'), { mode: 'permissive' });
     const nobody = strangeClient(t, server.port, undefined, { ALPNProtocols: undefined });
     await eventually(() => nobody.answer() === 'request');
     assert.equal(server.secure[0]?.identity, undefined);
