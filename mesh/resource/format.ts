@@ -21,7 +21,6 @@ const nodeName = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$/;
 const fieldValue = /^(?![ \t])[\t\x20-\x7e\x80-\xff]{0,4096}(?<![ \t])$/;
 const envName = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/;
-const grpcName = /^[A-Za-z_][A-Za-z0-9_.]{0,1023}$/;
 const labelKey =
   /^(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
 const labelValue = /^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$/;
@@ -70,11 +69,6 @@ export const formats = [
     name: 'env-name',
     says: 'a variable name: letters, digits and underscores',
     test: (text: string) => envName.test(text),
-  },
-  {
-    name: 'grpc-name',
-    says: 'a gRPC name: letters, digits, underscores and dots',
-    test: (text: string) => grpcName.test(text),
   },
   {
     name: 'absolute-path',

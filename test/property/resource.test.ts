@@ -42,7 +42,6 @@ const samples: Readonly<Record<FormatName, readonly string[]>> = {
   token: ['x-a', 'GET', '~'],
   'field-value': ['', '- a', '#b', '"c"', 'ä: x'],
   'env-name': ['A', '_b1'],
-  'grpc-name': ['a.B', '_c'],
   'absolute-path': ['/', '/a?b#c', '/%20'],
 };
 
