@@ -16,6 +16,7 @@ import { writeTrailers } from './message-writer.ts';
 import { OutBuffer } from './out-buffer.ts';
 import type { PeerSettings } from './settings.ts';
 import type { HeadWriter, Http2Stream } from './stream.ts';
+import { canSend } from './stream-state.ts';
 
 export interface TransmitterInit {
   readonly conn: Conn;
@@ -186,7 +187,8 @@ export class Transmitter implements Flushable, HeadWriter {
       }
       const stream = ready[this.#readyAt++] as Http2Stream;
       stream.isReady = false;
-      if (stream.state !== 'closed' && stream.headWritten) this.#writeTurn(stream);
+      // Its end may have left with the head.
+      if (stream.headWritten && canSend(stream.state)) this.#writeTurn(stream);
     }
     if (this.#readyAt >= ready.length) {
       ready.length = 0;
