@@ -29,7 +29,7 @@ import { TimerWheel } from '../../sidecar/net/timer-wheel.ts';
 export interface StraightProxyOptions {
   readonly codec: Codec;
   readonly upstreamPort: number;
-  /** Whole milliseconds until an upstream that says nothing costs a 504. */
+  /** Milliseconds until an upstream that says nothing costs a 504; without it nothing is waited for in vain. */
   readonly responseMs?: number;
   readonly listenPort?: number;
   readonly codecOptions?: Partial<CodecOptions>;
@@ -58,7 +58,7 @@ export async function startStraightProxy(options: StraightProxyOptions): Promise
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     const conn = new SocketConn(socket, services, { origin: 'downstream' });
-    options.codec.serve(conn, new Acceptor(upstream, options.responseMs ?? 5000), codecOptions);
+    options.codec.serve(conn, new Acceptor(upstream, options.responseMs), codecOptions);
   });
   return {
     port: listener.port,
@@ -138,8 +138,8 @@ class Upstream implements ClientConnectionOwner {
 
 class Acceptor implements RequestAcceptor {
   readonly #upstream: Upstream;
-  readonly #responseMs: number;
-  constructor(upstream: Upstream, responseMs: number) {
+  readonly #responseMs: number | undefined;
+  constructor(upstream: Upstream, responseMs: number | undefined) {
     this.#upstream = upstream;
     this.#responseMs = responseMs;
   }
@@ -162,13 +162,13 @@ class StraightExchange implements RequestReceiver, ResponseReceiver {
   #waiting: Buffer[] | undefined = undefined;
   #waitingEnd: { trailers: readonly Field[] | undefined } | undefined = undefined;
   #responded = false;
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: NodeJS.Timeout | undefined;
 
-  constructor(down: ServerStream, head: RequestHead, end: boolean, responseMs: number) {
+  constructor(down: ServerStream, head: RequestHead, end: boolean, responseMs: number | undefined) {
     this.#down = down;
     this.#head = head;
     this.#end = end;
-    this.#timer = setTimeout(expire, responseMs, this).unref();
+    this.#timer = responseMs === undefined ? undefined : setTimeout(expire, responseMs, this).unref();
   }
 
   start(connection: ClientConnection): void {

@@ -57,7 +57,7 @@ export interface ChunkSink {
   onBodyData(data: Buffer): void;
 }
 
-const trailerLimits = { maxBytes: maxTrailerBytes, startLine: false } as const;
+const trailerLimits = { maxBytes: maxTrailerBytes, startLine: false, maxEmptyLines: 0 } as const;
 
 export class ChunkedBody {
   /** Trailers that may be passed on; set when the body has ended and there were any. */

@@ -33,7 +33,7 @@ type State = 'idle' | 'busy' | 'tunnel' | 'closed';
 /** What the owner was told last. */
 type Told = 'available' | 'unavailable' | 'closed';
 
-const carryLimits = { maxBytes: maxHeadBytes, startLine: true } as const;
+const carryLimits = { maxBytes: maxHeadBytes, startLine: true, maxEmptyLines: 0 } as const;
 
 export class Http1ClientConnection implements ClientConnection, ConnHandler, TimerOwner, ChunkSink {
   readonly conn: Conn;
@@ -211,19 +211,24 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
   #head(bytes: Buffer, at: number, stream: Http1ClientStream): number {
     stream.gotBytes = true;
     const parser = this.#parser;
-    let end = -1;
-    if (this.#carry === undefined) end = parser.parse(bytes, at, stream);
+    let end = this.#carry === undefined ? parser.parse(bytes, at, stream) : -1;
     if (end < 0) {
-      this.#carry ??= new HeadCarry(carryLimits);
-      end = this.#carry.add(bytes, at);
+      end = this.#carriedHead(bytes, at, stream);
       if (end < 0) return bytes.length;
-      const whole = this.#carry.bytes;
-      this.#carry = undefined;
-      if (parser.parse(whole, 0, stream) < 0) {
-        throw new MeshError('malformed_message', 'response head', { origin: 'upstream' });
-      }
     }
     this.#interpret(stream, end < bytes.length);
+    return end;
+  }
+
+  #carriedHead(bytes: Buffer, at: number, stream: Http1ClientStream): number {
+    this.#carry ??= new HeadCarry(carryLimits);
+    const end = this.#carry.add(bytes, at);
+    if (end < 0) return -1;
+    const whole = this.#carry.bytes;
+    this.#carry = undefined;
+    if (this.#parser.parse(whole, 0, stream) < 0) {
+      throw new MeshError('malformed_message', 'response head', { origin: 'upstream' });
+    }
     return end;
   }
 

@@ -4,15 +4,17 @@
  * that sends garbage without a line end does not wait for the timer.
  */
 import { cr, lf, tab } from './chars.ts';
-import { maxFields, maxLeadingEmptyLines, maxStartLineBytes } from './limits.ts';
+import { maxFields, maxStartLineBytes } from './limits.ts';
 import { Refusal } from './refusal.ts';
 
 const firstBytes = 1024;
 
 export interface CarryLimits {
   readonly maxBytes: number;
-  /** A head has a start line, before which empty lines are skipped; a trailer section has none. */
+  /** A head has a start line, a trailer section has none. */
   readonly startLine: boolean;
+  /** Before a start line. */
+  readonly maxEmptyLines: number;
 }
 
 export class HeadCarry {
@@ -29,9 +31,19 @@ export class HeadCarry {
     this.#emptyLines = emptyLines;
   }
 
-  /** The whole section; only once `add` has returned a position. */
+  /** What came so far, without empty lines before it. */
   get bytes(): Buffer {
     return this.#bytes.subarray(0, this.#size);
+  }
+
+  /** The lines that are complete so far. */
+  get completeLines(): Buffer {
+    return this.#bytes.subarray(0, this.#lineStart);
+  }
+
+  /** How many those are. */
+  get lineCount(): number {
+    return this.#lines;
   }
 
   /** Takes bytes from `at` on; returns the position after the section where it became complete, else -1. */
@@ -65,7 +77,9 @@ export class HeadCarry {
       return false;
     }
     if (this.#lines > 0 || !this.#limits.startLine) return true;
-    if (++this.#emptyLines > maxLeadingEmptyLines) throw new Refusal(400, 'empty lines before a request');
+    if (++this.#emptyLines > this.#limits.maxEmptyLines) throw new Refusal(400, 'empty lines before a message');
+    this.#size = 0;
+    this.#lineStart = 0;
     return false;
   }
 

@@ -26,6 +26,8 @@ const unusualBits =
   (1 << fieldKind.heddlePort) |
   (1 << fieldKind.heddle);
 
+/** Refused only once the head is known to be well formed, so that the answer does not depend on how it came. */
+const unsupportedVersion = -1;
 /** ' HTTP/1.1' CR LF */
 const versionBytes = 11;
 const versionStart = Buffer.from(' HTTP/', 'latin1');
@@ -88,6 +90,7 @@ export class RequestParser {
     const lines = this.#lines;
     const { kinds } = lines;
     const method = this.#method;
+    if (this.minorVersion === unsupportedVersion) throw new Refusal(505, 'HTTP version not supported');
     const authority = this.#authority();
     this.framing = framingOf(lines, this.minorVersion);
     this.close = this.minorVersion === 0;
@@ -175,7 +178,10 @@ export class RequestParser {
     if (!membersOf(this.#lines.list(fieldKind.upgrade)).includes('websocket')) return;
     // A body before the tunnel would be read as part of it by one side and not by the other.
     if (this.framing > 0 || this.framing < noLength) throw new Refusal(400, 'upgrade with a body');
-    if (head.method === 'GET') head.protocol = 'websocket';
+    if (head.method !== 'GET') return;
+    head.protocol = 'websocket';
+    head.contentLength = -1;
+    this.framing = noLength;
   }
 
   #interpretExpect(head: RequestHead): void {
@@ -221,8 +227,7 @@ function minorVersionAt(bytes: Buffer, at: number): number {
   const isVersion = isDigit(major) && bytes[at + 7] === 0x2e && isDigit(minor);
   if (!isVersion) throw new Refusal(400, 'HTTP version');
   if (bytes[at + 9] !== cr || bytes[at + 10] !== lf) throw new Refusal(400, 'bytes after the HTTP version');
-  if (major !== 0x31 || minor > 0x31) throw new Refusal(505, 'HTTP version not supported');
-  return minor - zero;
+  return major === 0x31 && minor <= 0x31 ? minor - zero : unsupportedVersion;
 }
 
 function isDigit(byte: number): boolean {

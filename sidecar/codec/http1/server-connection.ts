@@ -39,7 +39,7 @@ type State = 'idle' | 'head' | 'busy' | 'tunnel' | 'closing' | 'closed';
 /** What the one timer was armed for; it is looked at again when it fires. */
 type Wait = 'idle' | 'head' | 'body' | 'continue' | 'write';
 
-const carryLimits = { maxBytes: maxHeadBytes, startLine: true } as const;
+const carryLimits = { maxBytes: maxHeadBytes, startLine: true, maxEmptyLines: maxLeadingEmptyLines } as const;
 const continueHead = { status: 100, fields: [], contentLength: -1 };
 const plainContext: RequestContext = { scheme: 'http', link: false };
 
@@ -228,7 +228,7 @@ export class Http1ServerConnection
       at += 2;
     }
     if (at === bytes.length) return at;
-    const end = this.#parser.parse(bytes, at, this.#context);
+    const end = this.#wholeHead(bytes, at);
     if (end > 0) {
       this.#begin();
       return end;
@@ -239,10 +239,26 @@ export class Http1ServerConnection
     return this.#carriedHead(bytes, at);
   }
 
+  /** The position after the head, or -1 where this chunk alone does not decide about it. */
+  #wholeHead(bytes: Buffer, at: number): number {
+    try {
+      return this.#parser.parse(bytes, at, this.#context);
+    } catch (thrown) {
+      // Whatever is wrong is found again, and in the same way as if the head had come in pieces.
+      if (thrown instanceof Refusal) return -1;
+      throw thrown;
+    }
+  }
+
   #carriedHead(bytes: Buffer, at: number): number {
     const carry = this.#carry as HeadCarry;
+    const linesBefore = carry.lineCount;
     const end = carry.add(bytes, at);
-    if (end < 0) return bytes.length;
+    if (end < 0) {
+      // A bad line is refused as soon as it is complete; the client may never send the rest.
+      if (carry.lineCount > linesBefore) this.#parser.parse(carry.completeLines, 0, this.#context);
+      return bytes.length;
+    }
     if (this.#parser.parse(carry.bytes, 0, this.#context) < 0) throw new Refusal(400, 'request head');
     this.#carry = undefined;
     this.#begin();
