@@ -77,7 +77,8 @@ export class HeadCarry {
       return false;
     }
     if (this.#lines > 0 || !this.#limits.startLine) return true;
-    if (++this.#emptyLines > this.#limits.maxEmptyLines) throw new Refusal(400, 'empty lines before a message');
+    if (++this.#emptyLines > this.#limits.maxEmptyLines)
+      throw new Refusal(400, 'empty lines before a message');
     this.#size = 0;
     this.#lineStart = 0;
     return false;
