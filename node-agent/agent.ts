@@ -39,6 +39,8 @@ export interface AgentOptions {
   /** Join addresses of pilots, `HOST:PORT`; needed until the node has joined. */
   readonly pilots: readonly string[];
   readonly token: string | undefined;
+  /** How long a pilot is waited for at the join. */
+  readonly joinPatienceMs: number;
   /** An absolute path. */
   readonly stateDir: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -86,6 +88,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       node,
       pilots: options.pilots,
       token: options.token,
+      joinPatienceMs: options.joinPatienceMs,
       clock,
       random,
       log,

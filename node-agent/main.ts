@@ -17,6 +17,7 @@ interface RunFlags {
   readonly pilot: readonly string[];
   readonly token?: string;
   readonly tokenFile?: string;
+  readonly joinTimeout: number;
   readonly node: string;
   readonly label: Readonly<Record<string, string>>;
   readonly stateDir: string;
@@ -41,6 +42,7 @@ export function agentCommands(program: Command): void {
     .option('--pilot <host:port>', 'join address of a pilot; may be given several times', addPilot, [])
     .option('--token <token>', 'join token (heddle pilot token create); needed once')
     .option('--token-file <file>', 'file that holds the join token, instead of --token')
+    .option('--join-timeout <seconds>', 'how long to wait for a pilot to join', parseSeconds, 20)
     .option('--node <name>', 'name of this node', defaultNode())
     .option('--label <key=value>', 'label of this node; may be given several times', addLabel, {})
     .option(
@@ -109,6 +111,7 @@ async function run(flags: RunFlags): Promise<void> {
       node: flags.node,
       pilots: flags.pilot,
       token: flags.token ?? (flags.tokenFile === undefined ? undefined : readToken(flags.tokenFile)),
+      joinPatienceMs: flags.joinTimeout * 1000,
       stateDir,
       labels: flags.label,
       addresses: flags.address,
@@ -171,8 +174,14 @@ function defaultNode(): string {
 }
 
 function defaultStateDir(): string {
+  const { XDG_STATE_HOME: stateHome } = process.env;
   if (process.getuid?.() === 0) return '/var/lib/heddle/agent';
-  return join(process.env['XDG_STATE_HOME'] ?? join(homedir(), '.local', 'state'), 'heddle', 'agent');
+  return join(stateHome ?? join(homedir(), '.local', 'state'), 'heddle', 'agent');
+}
+
+function parseSeconds(text: string): number {
+  if (!/^\d{1,5}$/.test(text)) throw new InvalidArgumentError('expected whole seconds');
+  return Number(text);
 }
 
 function addPilot(text: string, before: readonly string[]): readonly string[] {

@@ -21,6 +21,7 @@ export interface NodeIdentityInit {
   /** Join addresses, `HOST:PORT`. */
   readonly pilots: readonly string[];
   readonly token: string | undefined;
+  readonly joinPatienceMs: number;
   readonly issue: KeeperOptions['issue'];
   readonly clock: Clock;
   readonly random: Random;
@@ -52,7 +53,7 @@ export async function openNodeIdentity(init: NodeIdentityInit): Promise<NodeIden
 }
 
 async function joinAnew(init: NodeIdentityInit): Promise<NodeIdentity> {
-  const { stateDir, node, pilots, token, clock, log } = init;
+  const { stateDir, node, pilots, token, joinPatienceMs: patienceMs, clock, log } = init;
   if (token === undefined) {
     throw new MeshError(
       'invalid',
@@ -65,7 +66,7 @@ async function joinAnew(init: NodeIdentityInit): Promise<NodeIdentity> {
       origin: 'local',
     });
   }
-  const joined = await joinMesh({ node, token, pilots: pilots.map(parseHostPort), clock, log });
+  const joined = await joinMesh({ node, token, pilots: pilots.map(parseHostPort), patienceMs, clock, log });
   const membership = { node, trustDomain: joined.trustDomain, pilots: joined.pilots };
   const keeper = openKeeper(membership, init);
   keeper.adopt(joined.pair, joined.certificate);

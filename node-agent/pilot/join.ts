@@ -19,6 +19,8 @@ export interface JoinInit {
   readonly token: string;
   /** Join addresses, tried in order. */
   readonly pilots: readonly HostPort[];
+  /** Pilots may start at the same time as this node: how long one is waited for. */
+  readonly patienceMs: number;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -31,15 +33,13 @@ export interface Joined {
   readonly pilots: readonly string[];
 }
 
-/** Pilots may start at the same time as this node. */
-const patienceMs = 20_000;
 const pauseMs = 1_000;
 const callMs = 10_000;
 
 /** Throws MeshError: `unavailable` where no pilot answered in time, else why it was refused. */
 export async function joinMesh(init: JoinInit): Promise<Joined> {
   const { clock, log, pilots } = init;
-  const endMs = clock.nowMs() + patienceMs;
+  const endMs = clock.nowMs() + init.patienceMs;
   for (;;) {
     const failures: string[] = [];
     for (const pilot of pilots) {
