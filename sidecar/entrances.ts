@@ -22,11 +22,19 @@ import { OutboundPlanner } from './proxy/outbound.ts';
 import { type Planner, type ProxyState, ServeContext } from './proxy/serve.ts';
 import { tunnelInbound, tunnelOutbound } from './proxy/tcp.ts';
 import type { Resolver } from './runtime/resolver.ts';
+import type { InheritedSockets, OpenSocket } from './succession.ts';
 
 export interface EntranceServices {
   readonly proxy: ProxyState;
   readonly reach: ReachServices;
   readonly resolver: Resolver | undefined;
+  /** Listening sockets of the process before this one, by name. */
+  readonly inherited: InheritedSockets;
+}
+
+interface NamedListener {
+  readonly name: string;
+  readonly listener: Listener;
 }
 
 /** An idle HTTP/1.1 connection of the application or a plaintext caller. */
@@ -36,7 +44,7 @@ const http1Protocol = 'http/1.1';
 
 export class Entrances {
   readonly #services: EntranceServices;
-  readonly #listeners: Listener[] = [];
+  readonly #listeners: NamedListener[] = [];
   readonly #acceptors: TlsAcceptor[] = [];
   readonly #connections = new Set<ServeContext>();
   readonly #unroutedOutbound: SeriesSet;
@@ -57,18 +65,21 @@ export class Entrances {
 
   /** `HOST:PORT` of every open listener. */
   get addresses(): string[] {
-    return this.#listeners.map(({ host, port }) =>
+    return this.#listeners.map(({ listener: { host, port } }) =>
       host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
     );
+  }
+
+  /** The open listening sockets, for a successor; those whose descriptor is not known cannot be handed on. */
+  get sockets(): readonly OpenSocket[] {
+    return this.#listeners.flatMap(({ name, listener: { fd } }) => (fd === undefined ? [] : [{ name, fd }]));
   }
 
   /** Opens everything that the bootstrap names; throws a MeshError for the first that cannot be. */
   async open(bootstrap: Bootstrap, credentials: TlsCredentials | undefined): Promise<void> {
     const planner = this.#outboundPlanner(undefined);
-    this.#listeners.push(
-      ...(await listenLocal({ port: bootstrap.outbound.port }, (socket) =>
-        this.#detectHttp(socket, planner),
-      )),
+    await this.#listenLocal('outbound', bootstrap.outbound.port, (socket) =>
+      this.#detectHttp(socket, planner),
     );
     for (const local of bootstrap.localPorts) await this.#openLocalPort(local);
     if (bootstrap.link !== undefined && credentials !== undefined)
@@ -85,7 +96,7 @@ export class Entrances {
 
   /** Stops accepting; connections end as their requests do. */
   drain(): void {
-    for (const listener of this.#listeners) listener.close();
+    for (const { listener } of this.#listeners) listener.close();
     for (const context of this.#connections) context.connection?.drain();
   }
 
@@ -102,7 +113,7 @@ export class Entrances {
 
   /** Ends everything now. */
   close(error: MeshError): void {
-    for (const listener of this.#listeners) listener.close();
+    for (const { listener } of this.#listeners) listener.close();
     for (const acceptor of this.#acceptors) acceptor.close();
     for (const context of [...this.#connections]) context.connection?.destroy(error);
   }
@@ -116,7 +127,7 @@ export class Entrances {
       if (port?.protocol === 'tcp') tunnelOutbound(proxy, reach, this.#plainConn(socket), call);
       else this.#detectHttp(socket, planner);
     };
-    this.#listeners.push(...(await listenLocal({ port: local.localPort }, onSocket)));
+    await this.#listenLocal(`local ${serviceKey(local.service)} ${local.port}`, local.localPort, onSocket);
   }
 
   async #openLink(address: ListenAddress, credentials: TlsCredentials): Promise<void> {
@@ -131,7 +142,7 @@ export class Entrances {
       },
     );
     for (const host of address.hosts) {
-      this.#listeners.push(await listen({ host, port: address.port }, (socket) => acceptor.accept(socket)));
+      await this.#listen('link', host, address.port, (socket) => acceptor.accept(socket));
     }
   }
 
@@ -164,7 +175,25 @@ export class Entrances {
       });
     };
     for (const host of address.hosts) {
-      this.#listeners.push(await listen({ host, port: address.port }, onSocket));
+      await this.#listen(`plain ${app.port}`, host, address.port, onSocket);
+    }
+  }
+
+  async #listen(name: string, host: string, port: number, onSocket: (socket: Socket) => void): Promise<void> {
+    const socketName = `${name} ${host}`;
+    const fd = this.#services.inherited.take(socketName);
+    const listener = await listen({ host, port, ...(fd === undefined ? {} : { fd }) }, onSocket);
+    this.#listeners.push({ name: socketName, listener });
+  }
+
+  /** On both loopback addresses, as far as the machine or the predecessor has them. */
+  async #listenLocal(name: string, port: number, onSocket: (socket: Socket) => void): Promise<void> {
+    const { inherited } = this.#services;
+    const hosts = ['127.0.0.1', '::1'].filter((host) => inherited.has(`${name} ${host}`));
+    for (const host of hosts) await this.#listen(name, host, port, onSocket);
+    if (hosts.length > 0) return;
+    for (const listener of await listenLocal({ port }, onSocket)) {
+      this.#listeners.push({ name: `${name} ${listener.host}`, listener });
     }
   }
 

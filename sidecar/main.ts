@@ -2,8 +2,10 @@
 import type { Command } from 'commander';
 import { messageOf } from '../kit/errors.ts';
 import { createLog, type LogLevel } from '../kit/log.ts';
+import { inheritedDescriptors } from './net/listen-fd.ts';
 import { type Running, runStatic, runWithAgent } from './run.ts';
 import type { Sidecar } from './sidecar.ts';
+import { InheritedSockets, type OpenSocket, startSuccessor, successorReady } from './succession.ts';
 
 interface RunFlags {
   readonly config?: string;
@@ -33,7 +35,8 @@ Examples:
   heddle sidecar run --config ./orders.json
   heddle sidecar run --agent /run/heddle/shop-orders-0.sock --instance shop/orders.0@node-1
 
-On SIGTERM the sidecar drains: it stops accepting, lets requests in flight end (30 s at most) and exits with 0.`,
+On SIGTERM the sidecar drains: it stops accepting, lets requests in flight end (30 s at most) and exits with 0.
+On SIGHUP it starts its successor on the same listening sockets and drains once that one serves; nothing is lost.`,
     )
     .action((flags: RunFlags) => run(flags));
 }
@@ -51,11 +54,27 @@ async function run(flags: RunFlags): Promise<void> {
   };
   const onReady = (sidecar: Sidecar) => {
     log.info('sidecar ready', sidecar.addresses);
+    process.send?.(successorReady);
+    process.channel?.unref();
     if (flags.printReady) process.stdout.write(`${JSON.stringify({ ready: true, ...sidecar.addresses })}\n`);
   };
+  const replace = () => {
+    log.info('starting a successor');
+    running?.replace().then(
+      () => process.exit(0),
+      (thrown: unknown) => log.error('successor did not come up, going on', { reason: messageOf(thrown) }),
+    );
+  };
+  process.on('SIGHUP', replace);
   process.on('SIGTERM', () => end(undefined));
   process.on('SIGINT', () => end(undefined));
-  const options = { log, onReady, onEnd: end };
+  const options = {
+    log,
+    onReady,
+    onEnd: end,
+    inherited: new InheritedSockets(inheritedDescriptors(process.env, process.pid)),
+    startSuccessor: (sockets: readonly OpenSocket[]) => startSuccessor(sockets, process.env),
+  };
   try {
     if (flags.config !== undefined) running = await runStatic(flags.config, options);
     else if (flags.agent !== undefined && flags.instance !== undefined) {

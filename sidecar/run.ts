@@ -12,15 +12,24 @@ import { parseStaticConfig, type StaticIdentity } from '../proto/static-config.t
 import { AgentSource } from './runtime/agent-source.ts';
 import type { Resolver } from './runtime/resolver.ts';
 import { Sidecar } from './sidecar.ts';
+import type { InheritedSockets, OpenSocket } from './succession.ts';
 
 /** A running sidecar, as `main.ts` holds it. */
 export interface Running {
   /** Lets requests in flight end; resolves when the process may go. Later calls give the same promise. */
   drain(): Promise<void>;
+  /**
+   * Starts a successor on the same listening sockets and drains once it serves; resolves when this process may go.
+   * Rejects where the successor does not come up; then this process goes on.
+   */
+  replace(): Promise<void>;
 }
 
 export interface RunOptions {
   readonly log: Log;
+  readonly inherited: InheritedSockets;
+  /** Starts this program again with these sockets; resolves when that process serves. */
+  readonly startSuccessor: (sockets: readonly OpenSocket[]) => Promise<void>;
   /** Called when the sidecar serves. */
   readonly onReady: (sidecar: Sidecar) => void;
   /** Something asked for the end: the admin page, or a failure that leaves nothing to serve. */
@@ -34,7 +43,14 @@ export async function runStatic(path: string, options: RunOptions): Promise<Runn
   const sidecar = createSidecar(config.bootstrap, identity, config.snapshot, undefined, options);
   await sidecar.start();
   options.onReady(sidecar);
-  return draining(sidecar, () => {});
+  const drain = once(() => sidecar.drain());
+  return {
+    drain,
+    async replace() {
+      await options.startSuccessor(sidecar.sockets);
+      await drain();
+    },
+  };
 }
 
 export interface AgentAddress {
@@ -86,12 +102,28 @@ export function runWithAgent(agent: AgentAddress, options: RunOptions): Running 
     },
   );
   source.start();
+  const drain = once(async () => {
+    source.report('draining');
+    await sidecar?.drain();
+    source.stop();
+  });
   return {
-    drain: async () => {
-      source.report('draining');
-      await sidecar?.drain();
+    drain,
+    async replace() {
+      if (sidecar === undefined) return;
+      await options.startSuccessor(sidecar.sockets);
+      // The agent speaks to the successor from now on.
       source.stop();
+      await drain();
     },
+  };
+}
+
+function once(act: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined;
+  return () => {
+    done ??= act();
+    return done;
   };
 }
 
@@ -100,7 +132,7 @@ function createSidecar(
   identity: IdentityBundle | undefined,
   snapshot: Snapshot,
   resolver: Resolver | undefined,
-  { log, onEnd }: RunOptions,
+  { log, onEnd, inherited }: RunOptions,
 ): Sidecar {
   const onDrainAsked = () => onEnd(undefined);
   return new Sidecar({
@@ -108,21 +140,12 @@ function createSidecar(
     identity,
     snapshot,
     resolver,
+    inherited,
     clock: systemClock,
     random: systemRandom,
     log,
     onDrainAsked,
   });
-}
-
-function draining(sidecar: Sidecar, after: () => void): Running {
-  let done: Promise<void> | undefined;
-  return {
-    drain() {
-      done ??= sidecar.drain().then(after);
-      return done;
-    },
-  };
 }
 
 function readConfig(path: string) {

@@ -30,6 +30,7 @@ import type { ProxyState } from './proxy/serve.ts';
 import { compileRuntime, settleClusters } from './runtime/compile.ts';
 import type { Resolver } from './runtime/resolver.ts';
 import type { Runtime } from './runtime/runtime.ts';
+import type { InheritedSockets, OpenSocket } from './succession.ts';
 
 export interface SidecarInit {
   readonly bootstrap: Bootstrap;
@@ -37,6 +38,8 @@ export interface SidecarInit {
   readonly identity: IdentityBundle | undefined;
   readonly snapshot: Snapshot;
   readonly resolver: Resolver | undefined;
+  /** Listening sockets of the process that this one succeeds. */
+  readonly inherited: InheritedSockets;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -46,6 +49,7 @@ export interface SidecarInit {
 
 export type SidecarState = 'starting' | 'ready' | 'draining' | 'stopped';
 
+const adminSocketName = 'admin';
 /** How long requests in flight may take to end. */
 const drainMs = 30_000;
 const drainStepMs = 20;
@@ -91,7 +95,8 @@ export class Sidecar {
     };
     settleClusters(runtime, undefined);
     this.#accessLog.mode = init.snapshot.self.accessLog;
-    this.#entrances = new Entrances({ proxy: this.#proxy, reach: this.#reach, resolver: init.resolver });
+    const { resolver, inherited } = init;
+    this.#entrances = new Entrances({ proxy: this.#proxy, reach: this.#reach, resolver, inherited });
     this.#admin = new AdminServer(this.#reach, this.#adminActions());
   }
 
@@ -108,10 +113,20 @@ export class Sidecar {
     };
   }
 
+  /** Its listening sockets, for a successor. */
+  get sockets(): readonly OpenSocket[] {
+    const { fd } = this.#admin;
+    return fd === undefined
+      ? this.#entrances.sockets
+      : [...this.#entrances.sockets, { name: adminSocketName, fd }];
+  }
+
   /** Opens every way in; throws a MeshError for the first that cannot be opened. */
   async start(): Promise<void> {
-    await this.#admin.open(this.#init.bootstrap.admin);
-    await this.#entrances.open(this.#init.bootstrap, this.#credentials);
+    const { bootstrap, inherited } = this.#init;
+    await this.#admin.open(bootstrap.admin, inherited.take(adminSocketName));
+    await this.#entrances.open(bootstrap, this.#credentials);
+    inherited.closeRest();
     this.#expiryTimer = this.#init.clock.every(expiryCheckMs, () => this.#entrances.endExpired());
     this.state = 'ready';
     await this.#warnOfExposure();
@@ -192,6 +207,7 @@ export class Sidecar {
       whyNotReady: () => (this.state === 'ready' ? undefined : this.state),
       metrics: () =>
         renderMetrics(this.#metrics, {
+          pid: process.pid,
           configVersion: this.#proxy.runtime.snapshot.version.revision,
           certificateExpirySeconds: (this.#credentials?.svid.notAfterMs ?? 0) / 1000,
           accessLogDropped: this.#accessLog.dropped,

@@ -1,5 +1,5 @@
 /** Listens for the admin page where the bootstrap says: a Unix socket that only its owner opens, or loopback. */
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { MeshError } from '../../kit/errors.ts';
 import type { AdminAddress } from '../../mesh/bootstrap.ts';
@@ -31,15 +31,21 @@ export class AdminServer {
     this.#actions = actions;
   }
 
-  /** Throws a MeshError that says what cannot be opened. */
-  async open(address: AdminAddress): Promise<void> {
+  /** `inherited` is the loopback port's descriptor; throws a MeshError that says what cannot be opened. */
+  async open(address: AdminAddress, inherited: number | undefined): Promise<void> {
     const onSocket = (socket: Socket) => this.#serve(socket);
     if ('port' in address) {
-      this.#listener = await listen({ host: '127.0.0.1', port: address.port, maxConnections }, onSocket);
+      const fd = inherited === undefined ? {} : { fd: inherited };
+      this.#listener = await listen(
+        { host: '127.0.0.1', port: address.port, maxConnections, ...fd },
+        onSocket,
+      );
       return;
     }
-    // A socket file that an earlier life left behind would refuse the name.
-    rmSync(address.socket, { force: true });
+    // Bound under another name and then renamed: a predecessor's socket gives way in one step, and what Node
+    // removes when the predecessor closes is the name it bound, not ours.
+    const own = `${address.socket}.${process.pid}`;
+    rmSync(own, { force: true });
     const server = createServer({ allowHalfOpen: true }, onSocket);
     server.maxConnections = maxConnections;
     await new Promise<void>((resolve, reject) => {
@@ -51,10 +57,16 @@ export class AdminServer {
           }),
         ),
       );
-      server.listen(address.socket, resolve);
+      server.listen(own, resolve);
     });
-    chmodSync(address.socket, 0o600);
+    chmodSync(own, 0o600);
+    renameSync(own, address.socket);
     this.#server = server;
+  }
+
+  /** The descriptor of the loopback port; a Unix socket is opened anew by every process. */
+  get fd(): number | undefined {
+    return this.#listener?.fd;
   }
 
   close(): void {

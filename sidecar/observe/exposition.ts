@@ -7,6 +7,7 @@ import { flagNames } from './flags.ts';
 import { durationBoundsMs, type Metrics, metricNames, type RequestLabels } from './metrics.ts';
 
 export interface Gauges {
+  readonly pid: number;
   readonly configVersion: number;
   readonly certificateExpirySeconds: number;
   readonly accessLogDropped: number;
@@ -48,6 +49,7 @@ export async function renderMetrics(metrics: Metrics, gauges: Gauges): Promise<P
   counter(metricNames.refused, 'Messages refused before they were a request').inc(metrics.refused);
   counter(metricNames.logDropped, 'Access log lines dropped').inc(gauges.accessLogDropped);
   counter(metricNames.configRejected, 'Snapshots refused').inc(metrics.configRejected);
+  gauge(metricNames.pid, 'The process that answers').set(gauges.pid);
   gauge(metricNames.configVersion, 'Revision of the active snapshot').set(gauges.configVersion);
   gauge(metricNames.certificateExpiry, 'When the certificate ends, in seconds since 1970').set(
     gauges.certificateExpirySeconds,

@@ -34,6 +34,7 @@ export const metricNames = {
   connections: 'heddle_connections_total',
   refused: 'heddle_requests_refused_total',
   logDropped: 'heddle_access_log_dropped_total',
+  pid: 'heddle_process_pid',
   configVersion: 'heddle_config_version',
   configRejected: 'heddle_config_rejected_total',
   certificateExpiry: 'heddle_certificate_expiry_seconds',

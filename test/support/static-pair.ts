@@ -57,6 +57,8 @@ export interface StaticPair {
   readonly callerAdmin: number;
   readonly receiverAdmin: number;
   readonly mesh: TestMesh;
+  /** What the caller's sidecar was configured by. */
+  readonly callerFile: string;
 }
 
 export const service = { namespace: 'test', name: 'shop' };
@@ -201,6 +203,7 @@ export async function startStaticPair(
   const folder = tempFolder(t);
   return {
     mesh,
+    callerFile: configFile(folder, caller),
     receiver: await startStatic(t, folder, mesh, receiver),
     caller: await startStatic(t, folder, mesh, caller),
     ...addressesOf(caller, receiver),
@@ -238,12 +241,17 @@ async function startStatic(
   t: Pick<TestContext, 'after'>,
   folder: string,
   mesh: TestMesh,
-  { account, bootstrap, snapshot }: Side,
+  side: Side,
 ): Promise<RunningProcess> {
-  const file = join(folder, `${account}.json`);
+  const file = configFile(folder, side);
+  const { account, bootstrap, snapshot } = side;
   const bundle = await mesh.bundle(account);
   writeFileSync(file, formatStaticConfig({ bootstrap, identity: { kind: 'inline', bundle }, snapshot }));
   return startSidecar(t, ['--config', file]);
+}
+
+function configFile(folder: string, { account }: Side): string {
+  return join(folder, `${account}.json`);
 }
 
 /** A sidecar process that serves. */

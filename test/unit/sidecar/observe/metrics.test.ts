@@ -13,7 +13,7 @@ const labels: RequestLabels = {
   protocol: 'http',
   mtls: 'yes',
 };
-const gauges = { configVersion: 7, certificateExpirySeconds: 1_800_000_000, accessLogDropped: 3 };
+const gauges = { pid: 1, configVersion: 7, certificateExpirySeconds: 1_800_000_000, accessLogDropped: 3 };
 
 describe('metrics', () => {
   it('counts requests by status class under their labels', async () => {
