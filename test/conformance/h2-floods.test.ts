@@ -1,0 +1,235 @@
+/** Peers that cost more than they bring: each flood ends with GOAWAY ENHANCE_YOUR_CALM within its figure. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Field } from '../../sidecar/codec/field.ts';
+import {
+  block,
+  continuation,
+  data,
+  type Frame,
+  frame,
+  headers,
+  ping,
+  priority,
+  rst,
+  settings,
+  windowUpdate,
+} from '../support/http2-frames.ts';
+import {
+  playClient,
+  playServer,
+  RecordedResponse,
+  requestHead,
+  responseHead,
+  type ScriptedPeer,
+} from '../support/http2-peer.ts';
+import { code, get, post, raw, short } from './h2-cases.ts';
+
+/** Sends `make(0)`, `make(1)`, … until the connection is closed; returns how many it took and what was said. */
+function floodOf(
+  peer: ScriptedPeer,
+  most: number,
+  make: (i: number) => Buffer,
+): { count: number; frames: Frame[] } {
+  const frames: Frame[] = [];
+  for (let i = 0; i < most; i++) {
+    frames.push(...peer.send(make(i)));
+    if (peer.conn.state !== 'open') return { count: i + 1, frames };
+  }
+  return { count: most, frames };
+}
+
+function assertCalm(frames: readonly Frame[]): void {
+  assert.equal(frames.find((each) => each.type === 7)?.payload.readUInt32BE(4), code.calm);
+}
+
+describe('h2 floods', () => {
+  it('rapid reset: 500 and some', () => {
+    const { peer, acceptor } = playClient();
+    const { count, frames } = floodOf(peer, 2000, (i) =>
+      Buffer.concat([headers(1 + 2 * i, short), rst(1 + 2 * i, 8)]),
+    );
+    assert.ok(count > 400 && count <= 502, `${count} resets`);
+    assertCalm(frames);
+    assert.equal(acceptor.requests.filter(({ aborted }) => aborted === undefined).length, 0);
+  });
+
+  it('resets that are spread over time are fine', () => {
+    const { peer } = playClient();
+    for (let second = 0; second < 40; second++) {
+      const { count } = floodOf(peer, 30, (i) => {
+        const id = 1 + 2 * (second * 30 + i);
+        return Buffer.concat([headers(id, short), rst(id, 8)]);
+      });
+      assert.equal(count, 30);
+      peer.bench.clock.advance(1000);
+    }
+  });
+
+  for (const [how, provoke] of [
+    ['by WINDOW_UPDATE of 0', (id: number) => windowUpdate(id, 0)],
+    ['by a window overflow', (id: number) => windowUpdate(id, 2 ** 31 - 1)],
+    ['by DATA after the end', (id: number) => data(id, 'a')],
+    ['by HEADERS after the end', (id: number) => headers(id, short)],
+  ] as const) {
+    it(`resets that the client makes us send, ${how}`, () => {
+      const { peer, acceptor } = playClient();
+      const { count, frames } = floodOf(peer, 2000, (i) =>
+        Buffer.concat([headers(1 + 2 * i, short), provoke(1 + 2 * i)]),
+      );
+      assert.ok(count <= 502, `${count} resets`);
+      assertCalm(frames);
+      // A slot is free only when the handler heard of the end.
+      assert.ok(acceptor.requests.every(({ aborted }) => aborted !== undefined));
+    });
+  }
+
+  it('malformed requests: 500 and some', () => {
+    const { peer } = playClient();
+    const { count, frames } = floodOf(peer, 2000, (i) => headers(1 + 2 * i, block([...get, ['X', 'y']])));
+    assert.ok(count <= 502);
+    assertCalm(frames);
+  });
+
+  it('CONTINUATION: more than 8 frames', () => {
+    const { peer } = playClient();
+    peer.send(headers(1, short, 1));
+    const { count, frames } = floodOf(peer, 100, () => continuation(1, raw('00016100'), 0));
+    assert.equal(count, 9);
+    assertCalm(frames);
+  });
+
+  it('CONTINUATION: more than 32 KiB', () => {
+    const { peer } = playClient();
+    peer.send(headers(1, short, 1));
+    const { count, frames } = floodOf(peer, 100, () => continuation(1, Buffer.alloc(16_384), 0));
+    assert.equal(count, 2);
+    assertCalm(frames);
+  });
+
+  it('an HPACK bomb costs a stream, a large one the connection', () => {
+    const { peer, acceptor } = playClient();
+    const seed = Buffer.concat([short, raw('400161 7fa11e'), Buffer.alloc(4000, 'x')]);
+    peer.send(headers(1, seed));
+    assert.equal(acceptor.requests.length, 1);
+    const [reset] = peer.send(headers(3, Buffer.concat([short, Buffer.alloc(9, 0xbf)])));
+    assert.deepEqual([reset?.type, reset?.stream], [3, 3]);
+    assert.deepEqual(acceptor.refused, [431]);
+    const frames = peer.send(headers(5, Buffer.alloc(8000, 0xbf)));
+    assertCalm(frames);
+    assert.equal(acceptor.requests.length, 1);
+  });
+
+  it('cookie crumbs count as fields', () => {
+    const { peer, acceptor } = playClient();
+    const crumbs = Array.from({ length: 200 }, () => ['cookie', 'a'] as const);
+    peer.send(headers(1, block([...get, ...crumbs])));
+    assert.deepEqual([acceptor.requests.length, acceptor.refused], [0, [431]]);
+  });
+
+  it('SETTINGS: 100 and some', () => {
+    const { peer } = playClient();
+    const { count, frames } = floodOf(peer, 1000, () => settings([[4, 65_535]]));
+    assert.ok(count <= 101);
+    assertCalm(frames);
+  });
+
+  it('many entries in SETTINGS', () => {
+    const { peer } = playClient();
+    assertCalm(peer.send(settings(Array.from({ length: 33 }, () => [0xff, 1] as const))));
+  });
+
+  it('PING: 100 and some', () => {
+    const { peer } = playClient();
+    const { count, frames } = floodOf(peer, 1000, () => ping());
+    assert.ok(count <= 101);
+    assertCalm(frames);
+  });
+
+  it('empty DATA: 10 in a row', () => {
+    const { peer } = playClient();
+    peer.send(headers(1, block(post), 4));
+    const { count, frames } = floodOf(peer, 100, () => data(1, ''));
+    assert.equal(count, 11);
+    assertCalm(frames);
+  });
+
+  it('empty DATA between others: 100', () => {
+    const { peer } = playClient();
+    peer.send(headers(1, block(post), 4));
+    const { count, frames } = floodOf(peer, 500, () =>
+      Buffer.concat([data(1, ''), data(1, Buffer.alloc(64))]),
+    );
+    assert.equal(count, 101);
+    assertCalm(frames);
+  });
+
+  it('small DATA: what lacks to 64 bytes each sums up to 64 KiB', () => {
+    const { peer } = playClient();
+    peer.send(headers(1, block(post), 4));
+    const { count, frames } = floodOf(peer, 5000, () => data(1, 'a'));
+    assert.ok(count > 1000 && count < 1100, `${count} frames`);
+    assertCalm(frames);
+  });
+
+  it('PRIORITY and unknown frames: 1000 and some', () => {
+    const one = playClient();
+    assertCalm(floodOf(one.peer, 2000, (i) => priority(1 + 2 * i, 0)).frames);
+    const other = playClient();
+    const { count, frames } = floodOf(other.peer, 2000, () => frame(0x10, 0, 0, Buffer.alloc(5)));
+    assert.ok(count <= 1001);
+    assertCalm(frames);
+  });
+
+  it('WINDOW_UPDATE: no more than our DATA asks for', () => {
+    const { peer } = playClient();
+    peer.send(headers(1, block(post), 4));
+    const { count, frames } = floodOf(peer, 1000, () => windowUpdate(0, 1));
+    assert.ok(count < 50, `${count} frames`);
+    assertCalm(frames);
+  });
+
+  it('a peer that does not read our answers', () => {
+    const { peer } = playClient();
+    const resets = Array.from({ length: 400 }, (_, i) => headers(1 + 2 * i, block([...get, ['X', 'y']])));
+    peer.conn.receive(Buffer.concat(resets));
+    assert.equal(peer.conn.state, 'open');
+    assert.ok(peer.turn().length >= 400);
+  });
+
+  it('a window held at zero: the stream is reset after 30 s', () => {
+    const { peer, acceptor } = playClient(undefined, [[4, 0]]);
+    acceptor.answer = ({ stream }) => {
+      stream.sendResponse(responseHead(200, [new Field('a', 'b')]), false);
+      stream.sendData(Buffer.alloc(1000));
+    };
+    peer.send(headers(1, short));
+    for (let second = 0; second < 35; second++) {
+      peer.bench.clock.advance(1000);
+      peer.send(ping(Buffer.alloc(8), 1));
+    }
+    assert.equal(acceptor.requests[0]?.aborted?.code, 'idle_timeout');
+    assert.ok(peer.seen.some((each) => each.type === 3 && each.stream === 1));
+  });
+
+  it('a socket that takes nothing: the connection is given up after 30 s', () => {
+    const { peer } = playClient();
+    peer.conn.unsentBytes = 5000;
+    for (let second = 0; second < 35; second++) {
+      peer.bench.clock.advance(1000);
+      peer.conn.receive(ping(Buffer.alloc(8), 1));
+    }
+    assert.equal(peer.conn.state, 'destroyed');
+  });
+
+  it('an upstream that sends 1xx without end', () => {
+    const { peer, client } = playServer();
+    const response = new RecordedResponse();
+    client.request(requestHead(), true, response);
+    peer.turn();
+    const heads = Array.from({ length: 101 }, () => headers(1, block([[':status', '103']]), 4));
+    peer.send(...heads);
+    assert.equal(response.aborted?.code, 'malformed_message');
+    assert.equal(response.informational.length, 100);
+  });
+});
