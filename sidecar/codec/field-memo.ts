@@ -8,7 +8,7 @@
  *
  * A line enters at its second sighting (`#doorkeeper` holds the hashes of the first), so values that never repeat
  * do not drive out those that do. Within a set the ways give way in turn, used ones get a second chance. Secrets
- * are never kept. Everything is bounded: 1024 lines of at most 512 bytes.
+ * are never kept. Everything is bounded: 1024 lines of at most 512 bytes, 256 names.
  */
 import { Field, type FieldKind, fieldKind, kindOfName } from './field.ts';
 
@@ -17,6 +17,7 @@ const wayCount = 4;
 /** Longer lines are not kept. */
 const maxLineBytes = 512;
 const doorkeeperSize = 4096;
+const nameCount = 256;
 const colon = 0x3a;
 const space = 0x20;
 
@@ -38,10 +39,29 @@ export class LineEntry {
   }
 }
 
+/** A field name as it was written, and what is known of it. */
+export class KnownName {
+  readonly name: string;
+  readonly kind: FieldKind;
+  /** Its values are not kept. */
+  readonly isPrivate: boolean;
+  /** As it was received, colon included. */
+  readonly bytes: Buffer;
+
+  constructor(name: string, bytes: Buffer) {
+    this.name = name;
+    this.kind = kindOfName(name);
+    this.isPrivate = isPrivate(this.kind, name);
+    this.bytes = bytes;
+  }
+}
+
 export class FieldMemo {
   readonly #table = new Array<LineEntry | undefined>(setCount * wayCount).fill(undefined);
   readonly #hands = new Uint8Array(setCount);
   readonly #doorkeeper = new Int32Array(doorkeeperSize);
+  /** Whatever came last by its hash. */
+  readonly #names = new Array<KnownName | undefined>(nameCount).fill(undefined);
   /** Begins every hash, so that nobody outside can choose lines that meet in one set. */
   readonly seed: number;
 
@@ -64,15 +84,27 @@ export class FieldMemo {
     return undefined;
   }
 
+  /** The valid name that begins at `at` and whose colon is at `colonAt`; `hash` includes the colon. */
+  nameAt(bytes: Buffer, at: number, colonAt: number, hash: number): KnownName {
+    const place = (hash >>> 4) & (nameCount - 1);
+    const known = this.#names[place];
+    if (known !== undefined && standsAt(known.bytes, bytes, at)) return known;
+    // Only ASCII letters are in a token, so lower case is what it says.
+    const name = bytes.toString('latin1', at, colonAt).toLowerCase();
+    const fresh = new KnownName(name, Buffer.from(bytes.subarray(at, colonAt + 1)));
+    this.#names[place] = fresh;
+    return fresh;
+  }
+
   /**
    * The field of a valid line that `find` did not know, kept from its second sighting on.
    * The line is `bytes[at .. at + size]` and is followed by CRLF.
    */
-  add(name: string, value: string, bytes: Buffer, at: number, size: number, hash: number): Field {
-    if (size > maxLineBytes || !this.#seenBefore(hash)) return new Field(name, value);
-    const kind = kindOfName(name);
-    if (isPrivate(kind, name)) return new Field(name, value);
-    return this.#keep(name, value, Buffer.from(bytes.subarray(at, at + size + 2)), hash);
+  add(known: KnownName, value: string, bytes: Buffer, at: number, size: number, hash: number): Field {
+    if (known.isPrivate || size > maxLineBytes || !this.#seenBefore(hash)) {
+      return new Field(known.name, value, -1, known.kind);
+    }
+    return this.#keep(known.name, value, Buffer.from(bytes.subarray(at, at + size + 2)), hash);
   }
 
   /**

@@ -95,10 +95,10 @@ export class Field {
   readonly slot: number;
 
   /** `name` must be a lower-case token and `value` free of CR, LF and NUL: parsers check, callers in code know. */
-  constructor(name: string, value: string, slot = -1) {
+  constructor(name: string, value: string, slot = -1, kind = kindOfName(name)) {
     this.name = name;
     this.value = value;
-    this.kind = kindOfName(name);
+    this.kind = kind;
     this.line = `${name}: ${value}\r\n`;
     this.slot = slot;
   }

@@ -25,7 +25,7 @@ import { BodyWriter } from './body-writer.ts';
 import type { ChunkSink } from './chunked-body.ts';
 import { HeadCarry } from './head-carry.ts';
 import { maxHeadBytes, maxInformational } from './limits.ts';
-import { upstreamFault } from './refusal.ts';
+import { Refusal, upstreamFault } from './refusal.ts';
 import { ResponseParser } from './response-head.ts';
 import { requestMode, requestText } from './serialize.ts';
 
@@ -210,8 +210,7 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
 
   #head(bytes: Buffer, at: number, stream: Http1ClientStream): number {
     stream.gotBytes = true;
-    const parser = this.#parser;
-    let end = this.#carry === undefined ? parser.parse(bytes, at, stream) : -1;
+    let end = this.#carry === undefined ? this.#wholeHead(bytes, at, stream) : -1;
     if (end < 0) {
       end = this.#carriedHead(bytes, at, stream);
       if (end < 0) return bytes.length;
@@ -220,15 +219,28 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
     return end;
   }
 
+  /** The position after the head, or -1 where this chunk alone does not decide about it. */
+  #wholeHead(bytes: Buffer, at: number, stream: Http1ClientStream): number {
+    try {
+      return this.#parser.parse(bytes, at, stream);
+    } catch (thrown) {
+      // Whatever is wrong is found again, and in the same way as if the head had come in pieces.
+      if (thrown instanceof Refusal) return -1;
+      throw thrown;
+    }
+  }
+
   #carriedHead(bytes: Buffer, at: number, stream: Http1ClientStream): number {
     this.#carry ??= new HeadCarry(carryLimits);
-    const end = this.#carry.add(bytes, at);
-    if (end < 0) return -1;
-    const whole = this.#carry.bytes;
-    this.#carry = undefined;
-    if (this.#parser.parse(whole, 0, stream) < 0) {
-      throw new MeshError('malformed_message', 'response head', { origin: 'upstream' });
+    const carry = this.#carry;
+    const linesBefore = carry.lineCount;
+    const end = carry.add(bytes, at);
+    if (end < 0) {
+      if (carry.lineCount > linesBefore) this.#parser.parse(carry.completeLines, 0, stream);
+      return -1;
     }
+    this.#carry = undefined;
+    if (this.#parser.parse(carry.bytes, 0, stream) < 0) throw new Refusal(400, 'response head');
     return end;
   }
 

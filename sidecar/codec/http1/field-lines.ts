@@ -141,6 +141,7 @@ export class FieldLines {
     if (byte !== colon || at === start) throw new Refusal(400, badName(byte, at === start));
     const nameEnd = at;
     hash = mixed(hash, colon);
+    const nameHash = hash;
     for (at++; at < end; at++) {
       byte = bytes[at] as number;
       if (valueByte[byte] !== 1) break;
@@ -152,18 +153,13 @@ export class FieldLines {
     if (bytes[at + 1] !== lf) throw new Refusal(400, 'bare CR');
     const entry = this.#memo.find(bytes, start, at - start, hash);
     this.#lineEntry = entry;
-    this.#lineField = entry === undefined ? this.#newField(bytes, start, nameEnd, at, hash) : entry.field;
+    if (entry !== undefined) this.#lineField = entry.field;
+    else {
+      const name = this.#memo.nameAt(bytes, start, nameEnd, nameHash);
+      const value = valueBetween(bytes, nameEnd + 1, at);
+      this.#lineField = this.#memo.add(name, value, bytes, start, at - start, hash);
+    }
     return at + 2;
-  }
-
-  #newField(bytes: Buffer, start: number, nameEnd: number, end: number, hash: number): Field {
-    let from = nameEnd + 1;
-    let to = end;
-    while (from < to && isBlank(bytes[from] as number)) from++;
-    while (to > from && isBlank(bytes[to - 1] as number)) to--;
-    // Only ASCII letters are in a token, so lower case is what it says.
-    const name = bytes.toString('latin1', start, nameEnd).toLowerCase();
-    return this.#memo.add(name, bytes.toString('latin1', from, to), bytes, start, end - start, hash);
   }
 
   #take(field: Field): void {
@@ -178,6 +174,15 @@ export class FieldLines {
     }
     this.kinds |= bit;
   }
+}
+
+/** The value without the blanks around it: RFC 9112 §5. */
+function valueBetween(bytes: Buffer, start: number, end: number): string {
+  let from = start;
+  let to = end;
+  while (from < to && isBlank(bytes[from] as number)) from++;
+  while (to > from && isBlank(bytes[to - 1] as number)) to--;
+  return bytes.toString('latin1', from, to);
 }
 
 function isBlank(byte: number): boolean {
