@@ -4,6 +4,7 @@
  * watch is ours (`etcd-watch.ts`), and so is the lease clock. Its fault handling is switched off: a circuit
  * breaker would refuse calls to a server that has come back, a retried transaction could commit twice.
  */
+import { isIP } from 'node:net';
 import { noop } from 'cockatiel';
 import {
   Etcd3,
@@ -39,11 +40,19 @@ export interface EtcdOptions {
   readonly hosts: readonly string[];
   /** Put before every key, so that several meshes may share an etcd; `heddle/` by default. */
   readonly prefix?: string;
-  /** PEM. */
-  readonly tls?: { readonly ca: Buffer; readonly cert?: Buffer; readonly key?: Buffer };
+  readonly tls?: EtcdTls;
   readonly auth?: { readonly username: string; readonly password: string };
   readonly clock?: Clock;
   readonly random?: Random;
+}
+
+/** PEM. */
+export interface EtcdTls {
+  readonly ca: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+  /** The name in the servers' certificates; needed where hosts are addresses, which TLS cannot ask for. */
+  readonly serverName?: string;
 }
 
 /** Keys per page of a list; with values of full size a page just fits `maxResponseBytes`. */
@@ -81,6 +90,8 @@ class EtcdStore implements Store {
   #isClosed = false;
 
   constructor(options: EtcdOptions) {
+    const serverName = options.tls?.serverName;
+    if (options.tls !== undefined && serverName === undefined) refuseAddresses(options.hosts);
     this.#prefix = options.prefix ?? 'heddle/';
     this.#hostCount = options.hosts.length;
     this.#clock = options.clock ?? systemClock;
@@ -88,7 +99,10 @@ class EtcdStore implements Store {
     this.#client = new Etcd3({
       hosts: [...options.hosts],
       faultHandling: { host: () => noPolicy, global: noPolicy },
-      grpcOptions: channelOptions,
+      grpcOptions: {
+        ...channelOptions,
+        ...(serverName === undefined ? {} : { 'grpc.ssl_target_name_override': serverName }),
+      },
       defaultCallOptions: (context) =>
         context.isStream ? {} : { deadline: this.#deadline(defaultDeadlineMs) },
       ...(options.auth === undefined ? {} : { auth: { ...options.auth } }),
@@ -320,7 +334,20 @@ class EtcdStore implements Store {
   }
 }
 
-function credentialsOf(tls: NonNullable<EtcdOptions['tls']>) {
+/** Node refuses an address as the name of a TLS server, and gRPC would ask for it again and again. */
+function refuseAddresses(hosts: readonly string[]): void {
+  const address = hosts.find((host) => isIP(URL.parse(host)?.hostname.replace(/^\[|\]$/g, '') ?? '') !== 0);
+  if (address === undefined) return;
+  throw new MeshError(
+    'invalid',
+    `etcd at ${address} over TLS: name it, or give the name in its certificate`,
+    {
+      origin: 'local',
+    },
+  );
+}
+
+function credentialsOf(tls: EtcdTls) {
   return {
     rootCertificate: tls.ca,
     ...(tls.key === undefined ? {} : { privateKey: tls.key }),

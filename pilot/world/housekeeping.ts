@@ -44,6 +44,7 @@ export interface HousekeepingOptions {
   readonly live: LiveWorld;
   readonly clock: Clock;
   readonly log: Log;
+  readonly maxLooseSets?: number;
 }
 
 export interface Housekeeping {
@@ -130,14 +131,14 @@ async function idsInUse(
 }
 
 async function foldIntoBase(
-  { store, live, clock }: HousekeepingOptions,
+  { store, live, clock, maxLooseSets: mostLoose = maxLooseSets }: HousekeepingOptions,
   values: Values,
   signal: AbortSignal,
 ): Promise<void> {
   const oldBase = values.get(baseKey);
   let baseRevision = oldBase === undefined ? 0 : decode<SetValue>(oldBase.value, setFields).revision;
   const world = live.current;
-  if (world.version.revision - baseRevision >= maxLooseSets) {
+  if (world.version.revision - baseRevision >= mostLoose) {
     if (!(await writeBase({ store, clock, signal }, world, oldBase?.revision ?? 0))) return;
     baseRevision = world.version.revision;
   }

@@ -184,12 +184,13 @@ class StoredWorld implements LiveWorld {
   async #list(): Promise<void> {
     const { store, trustDomain } = this.#options;
     const call = { deadlineMs: listDeadlineMs, signal: this.#ended.signal };
+    // First, so that nothing newer than the listing is taken before it.
+    this.#watch?.close();
     await this.#settleEpoch();
     const listing = await store.list(worldPrefix, call);
     const result = foldListing(listing, trustDomain);
     if (result.gap !== undefined) throw new MeshError('internal', result.gap, { origin: 'upstream' });
     this.#ended.signal.throwIfAborted();
-    this.#watch?.close();
     this.#take(result, diffWorlds);
     this.#watchFrom(listing.revision + 1);
   }

@@ -23,12 +23,16 @@ export function findEtcd(): string | undefined {
   return folders.map((folder) => join(folder, 'etcd')).find(isExecutable);
 }
 
-export async function startEtcd(t: Pick<TestContext, 'after'>): Promise<EtcdServer> {
+/** `tls`: paths; clients must show a certificate that `cert` signed. */
+export async function startEtcd(
+  t: Pick<TestContext, 'after'>,
+  tls?: { readonly cert: string; readonly key: string },
+): Promise<EtcdServer> {
   const command = findEtcd();
   if (command === undefined) throw new Error('etcd is not installed: apt-get install etcd-server');
   const folder = tempFolder(t);
-  const [clientPort, peerPort] = await freePorts(2);
-  const url = `http://127.0.0.1:${clientPort}`;
+  const [clientPort, peerPort, metricsPort] = await freePorts(3);
+  const url = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${clientPort}`;
   const peer = `http://127.0.0.1:${peerPort}`;
   const args = [
     '--name',
@@ -42,6 +46,19 @@ export async function startEtcd(t: Pick<TestContext, 'after'>): Promise<EtcdServ
   ];
   args.push('--listen-client-urls', url, '--advertise-client-urls', url, '--listen-peer-urls', peer);
   args.push('--initial-advertise-peer-urls', peer, '--initial-cluster', `test=${peer}`, '--unsafe-no-fsync');
+  const metrics = `http://127.0.0.1:${metricsPort}`;
+  args.push('--listen-metrics-urls', metrics);
+  if (tls !== undefined) {
+    args.push(
+      '--cert-file',
+      tls.cert,
+      '--key-file',
+      tls.key,
+      '--client-cert-auth',
+      '--trusted-ca-file',
+      tls.cert,
+    );
+  }
   let running: RunningProcess | undefined;
   const server: EtcdServer = {
     url,
@@ -51,7 +68,7 @@ export async function startEtcd(t: Pick<TestContext, 'after'>): Promise<EtcdServ
     },
     async start() {
       running = await startProcess(t, { command, args, env: { ETCD_UNSUPPORTED_ARCH: 'arm64' } });
-      await eventually(() => isHealthy(url), { withinMs: 60_000, what: `etcd at ${url}` });
+      await eventually(() => isHealthy(metrics), { withinMs: 60_000, what: `etcd at ${url}` });
     },
     signal(name) {
       running?.signal(name);

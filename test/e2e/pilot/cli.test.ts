@@ -12,7 +12,7 @@ import { tempFolder } from '../../support/temp-folder.ts';
 
 guardLeaks();
 
-const program = join('test', 'support', 'pilot-cli.ts');
+const program = join('test', 'support', 'programs', 'pilot-cli.ts');
 
 interface Shell {
   readonly pilot: PilotApi;

@@ -1,8 +1,8 @@
 /** Run as a process: the client commands of `heddle pilot` alone, as the program registers them. */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { systemClock } from '../../kit/clock.ts';
-import { pilotClientCommands } from '../../pilot/cli/commands.ts';
+import { systemClock } from '../../../kit/clock.ts';
+import { pilotClientCommands } from '../../../pilot/cli/commands.ts';
 
 const program = new Command('pilot').exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 pilotClientCommands(program, {

@@ -1,5 +1,5 @@
 /** Run as a process: writes to an embedded store for ever and prints each revision once it is answered. */
-import { openEmbeddedStore } from '../../pilot/store/embedded.ts';
+import { openEmbeddedStore } from '../../../pilot/store/embedded.ts';
 
 const [path = ''] = process.argv.slice(2);
 const store = await openEmbeddedStore({ path });
