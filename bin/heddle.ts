@@ -1,17 +1,85 @@
-#!/usr/bin/env node
-/**
- * The one executable. Each program below it is loaded when it is asked for, and compiled code is kept on disk,
- * so that `--version` and help are quick.
- */
-import * as nodeModule from 'node:module';
+#!/usr/bin/env -S node --disable-warning=ExperimentalWarning
+/** The one executable. It loads the program that is asked for, and nothing of the others. */
+import { readFileSync } from 'node:fs';
+import * as module from 'node:module';
+import { join } from 'node:path';
+import type { Command } from 'commander';
 
-nodeModule.enableCompileCache?.();
+// Before anything else is imported: with the cache the type stripper is not even loaded.
+module.enableCompileCache?.();
 
-const { Command } = await import('commander');
-const { sidecarCommands } = await import('../sidecar/main.ts');
+interface Program {
+  readonly description: string;
+  /** Registers the program's commands. */
+  load(): Promise<(root: Command) => void>;
+}
 
-const program = new Command('heddle').description(
-  'a service mesh: sidecar, node agent and pilot in one program',
-);
-sidecarCommands(program);
-await program.parseAsync();
+const programs: Readonly<Record<string, Program>> = {
+  sidecar: {
+    description: 'the data plane beside one service instance',
+    load: async () => (await import('../sidecar/main.ts')).sidecarCommands,
+  },
+  agent: {
+    description: 'the agent of one host: runs services and their sidecars',
+    load: async () => (await import('../node-agent/main.ts')).agentCommands,
+  },
+  pilot: {
+    description: 'the control plane: serve it, ask it, change what it knows',
+    load: async () => (await import('../pilot/main.ts')).pilotCommands,
+  },
+};
+
+const examples = `
+Examples:
+  heddle pilot serve                                   a control plane on this machine
+  heddle pilot token create --node web-1               a token for a host that shall join
+  heddle agent run --pilot 10.0.0.5:15012 --token T    run what is placed on this host
+  heddle pilot apply -f ./resources                    change services, routes and policies
+  heddle sidecar run --config web.json                 one sidecar from a file, without the rest
+
+heddle PROGRAM --help and heddle PROGRAM COMMAND --help say more.`;
+
+await main(process.argv);
+
+async function main(argv: readonly string[]): Promise<void> {
+  const [, , first = '--help'] = argv;
+  if (first === '--version' || first === '-V') {
+    process.stdout.write(`${version()}\n`);
+    return;
+  }
+  const { Command } = await import('commander');
+  const root = new Command('heddle')
+    .description('a service mesh: sidecars, node agents, pilots')
+    .version(version(), '-V, --version', 'print the version')
+    .addHelpText('after', examples)
+    .showHelpAfterError('(heddle --help says more)')
+    .configureHelp({ showGlobalOptions: false });
+  // `heddle help PROGRAM` is about that program too.
+  const asked = first === 'help' ? (argv[3] ?? '') : first;
+  const program = Object.hasOwn(programs, asked) ? programs[asked] : undefined;
+  if (program !== undefined) {
+    const register = await program.load();
+    register(root);
+  } else {
+    for (const [name, { description }] of Object.entries(programs))
+      root.command(name).description(description);
+  }
+  const given = argv.length > 2 ? [...argv] : [...argv, '--help'];
+  await root.parseAsync(given);
+}
+
+/** The package's version: its manifest lies beside the bundle, or above the sources. */
+function version(): string {
+  for (const folder of ['.', '..']) {
+    try {
+      const manifest: unknown = JSON.parse(
+        readFileSync(join(import.meta.dirname, folder, 'package.json'), 'utf8'),
+      );
+      const { name, version: text } = manifest as { name?: unknown; version?: unknown };
+      if (name === 'heddle' && typeof text === 'string') return text;
+    } catch {
+      // The other folder has it.
+    }
+  }
+  return 'unknown';
+}

@@ -4,14 +4,15 @@
  * touches and nothing else. Work on many streams yields to the loop.
  */
 import type { Clock } from '../../kit/clock.ts';
+import { MeshError } from '../../kit/errors.ts';
 import type { Log } from '../../kit/log.ts';
 import type { ConfigResponse } from '../../proto/config-wire.ts';
+import type { SidecarStatus } from '../api/sidecar-status.ts';
 import type { Builder } from '../build/build.ts';
 import type { World } from '../world/world.ts';
 import { affectedClusters } from './affected.ts';
 import { NodeStream } from './node-stream.ts';
 import { createPlanner, type Plan } from './planner.ts';
-import type { SidecarStatus } from './subscription.ts';
 
 /** The pilot's live World, as far as distribution looks at it. */
 export interface WorldSource {
@@ -44,8 +45,8 @@ export interface OpenStream {
 
 export interface StreamEnds {
   send(response: ConfigResponse): void;
-  /** The node opened another stream: this one is over. */
-  replaced(): void;
+  /** Ends the stream, for a reason that lies here: the agent may come again. */
+  end(reason: MeshError): void;
 }
 
 export interface Distributor {
@@ -136,7 +137,7 @@ export function createDistributor(options: DistributorOptions): Distributor {
       const stack = error instanceof Error ? error.stack : String(error);
       log.error('configuration stream failed', { node: entry.stream.node, error: stack });
       drop(entry);
-      entry.ends.replaced();
+      entry.ends.end(over(entry, 'failed; the log says more'));
     }
   }
 
@@ -151,7 +152,7 @@ export function createDistributor(options: DistributorOptions): Distributor {
       const entry = { stream, ends };
       const former = streams.get(node);
       streams.set(node, entry);
-      former?.ends.replaced();
+      if (former !== undefined) former.ends.end(over(former, 'is replaced by another of that node'));
       return {
         receive: (request) => stream.receive(request),
         close: () => drop(entry),
@@ -168,8 +169,15 @@ export function createDistributor(options: DistributorOptions): Distributor {
     close() {
       unsubscribe();
       outdated = [];
-      for (const entry of [...streams.values()]) entry.ends.replaced();
+      for (const entry of [...streams.values()]) entry.ends.end(over(entry, 'ends with this pilot'));
       streams.clear();
     },
   };
+}
+
+function over({ stream }: Entry, why: string): MeshError {
+  return new MeshError('unavailable', `the stream of node '${stream.node}' ${why}`, {
+    origin: 'local',
+    retry: 'always',
+  });
 }

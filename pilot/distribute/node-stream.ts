@@ -12,10 +12,11 @@ import type { ConfigHello, ConfigRequest, ConfigResponse, Subscribe } from '../.
 import type { UnknownMessage } from '../../proto/conversation.ts';
 import { manifestOf, type Part } from '../../proto/part.ts';
 import { programProtocol, requireProtocol } from '../../proto/protocol.ts';
+import type { SidecarStatus } from '../api/sidecar-status.ts';
 import { EndpointLane } from './endpoint-lane.ts';
 import { parseInstanceId } from './instance-id.ts';
 import { isBehind, type Plan, type PlannedConfig, servicesByKey } from './planner.ts';
-import { type SidecarStatus, Subscription } from './subscription.ts';
+import { Subscription } from './subscription.ts';
 
 export interface NodeStreamOptions {
   /** By the agent's certificate. */

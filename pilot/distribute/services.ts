@@ -46,7 +46,7 @@ export function addNodeServices(server: Server, options: ServiceOptions): void {
       serveNodeCall(call, callOptions, (node) => {
         const stream = options.distributor.open(node.peer.node, {
           send: node.send,
-          replaced: () => node.fail(replaced(node.peer.node)),
+          end: node.fail,
         });
         return { onMessage: stream.receive, onClose: stream.close };
       }),
@@ -118,11 +118,4 @@ function addUnary<Request extends { readonly protocol: Protocol }, Response>(
 /** The address without the port, which differs with each connection. */
 function addressOf(peer: string): string {
   return peer.slice(0, peer.lastIndexOf(':'));
-}
-
-function replaced(node: string): MeshError {
-  return new MeshError('conflict', `node '${node}' opened another stream, or this pilot ends`, {
-    origin: 'local',
-    retry: 'always',
-  });
 }

@@ -2,36 +2,9 @@
 import type { Problem } from '../../kit/parse.ts';
 import { type ServiceRef, serviceKey, type Version } from '../../mesh/model.ts';
 import type { ConfigResponse } from '../../proto/config-wire.ts';
+import type { NackStatus, PendingStatus, SidecarStatus } from '../api/sidecar-status.ts';
 import type { InstanceName } from './instance-id.ts';
 import type { Plan, PlannedConfig, Subscriber } from './planner.ts';
-
-/** What operators see of one sidecar's configuration (`heddle pilot status`). */
-export interface SidecarStatus {
-  /** `NAMESPACE/WORKLOAD.INDEX@NODE`. */
-  readonly sidecar: string;
-  readonly node: string;
-  /** The version whose content it runs; undefined before the first. */
-  readonly acked: Version | undefined;
-  /** What it does not run yet. */
-  readonly pending: PendingPush | undefined;
-  /** Its last refusal; gone once it took a later version. */
-  readonly nack: NackStatus | undefined;
-}
-
-export interface PendingPush {
-  readonly version: Version;
-  /** Why it was not sent; undefined while it is under way. */
-  readonly withheld: string | undefined;
-  /** Milliseconds since 1970 when it was sent. */
-  readonly sinceMs: number | undefined;
-}
-
-export interface NackStatus {
-  readonly version: Version;
-  readonly problems: readonly Problem[];
-  /** Milliseconds since 1970. */
-  readonly atMs: number;
-}
 
 export interface Push {
   readonly push: number;
@@ -128,7 +101,7 @@ function pendingOf(
   inFlight: Push | undefined,
   withheld: string | undefined,
   version: Version,
-): PendingPush | undefined {
+): PendingStatus | undefined {
   if (inFlight !== undefined) {
     return { version: inFlight.version, withheld: undefined, sinceMs: inFlight.sinceMs };
   }
