@@ -8,7 +8,7 @@
  *   node deploy/setup/prepare.mjs [start|test|bench]
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { debianPackagesFor, differences, nodeProblem } from './needs.mjs';
@@ -22,6 +22,7 @@ class SetupProblem extends Error {}
 
 try {
   await installPackages();
+  linkProgram();
   checkNode();
   await installDebianPackages();
 } catch (problem) {
@@ -50,6 +51,15 @@ async function installPackages() {
   const [command, first] = npm ? [process.execPath, [npm]] : ['npm', []];
   const code = await run(command, [...first, 'ci', '--no-audit', '--no-fund', '--loglevel=error'], {});
   if (code !== 0) throw new SetupProblem(`npm ci failed (exit ${code}); its message is above`);
+}
+
+/** `npx heddle` in a clone runs the sources, as it runs the bundle where the package is installed. */
+function linkProgram() {
+  const link = join(root, 'node_modules', '.bin', 'heddle');
+  const isOurs = !lstatSync(join(root, 'node_modules')).isSymbolicLink();
+  if (isOurs && !lstatSync(link, { throwIfNoEntry: false })) {
+    symlinkSync(join('..', '..', 'bin', 'heddle.ts'), link);
+  }
 }
 
 function checkNode() {

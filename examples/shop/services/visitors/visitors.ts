@@ -18,6 +18,19 @@ export interface Visitors {
 const searches = ['indigo', 'wool', 'silk', 'madder', 'linen', 'walnut'];
 /** Every so many visits end with an order. */
 const orderEvery = 10;
+const openLookMs = 100;
+
+/** Resolves when the front answers for the first time; visitors do not come before the shop is open. */
+export async function whenOpen(webUrl: string): Promise<void> {
+  for (;;) {
+    try {
+      await get(`${webUrl}/api/offers?search=indigo`);
+      return;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, openLookMs));
+    }
+  }
+}
 
 /** Visits `webUrl` so many times a second, whether or not the former visit has ended. */
 export function startVisitors(webUrl: string, perSecond: number): Visitors {
@@ -41,8 +54,11 @@ export function startVisitors(webUrl: string, perSecond: number): Visitors {
 }
 
 /** `GET /counts` and `GET /health`. */
-export function createCountsServer(counts: VisitorCounts) {
-  return createJsonServer(async (_request, url) => (url.pathname === '/health' ? { status: 'ok' } : counts));
+export function createCountsServer(counts: () => VisitorCounts | undefined) {
+  return createJsonServer(async (_request, url) => {
+    if (url.pathname === '/health') return { status: 'ok' };
+    return counts() ?? { requests: 0, failures: 0, pricedBy: {} };
+  });
 }
 
 async function browse(webUrl: string, turn: number, counts: VisitorCounts): Promise<void> {

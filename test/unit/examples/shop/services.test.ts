@@ -16,7 +16,11 @@ import {
   priceOf,
 } from '../../../../examples/shop/services/pricing/pricing.ts';
 import { createPricingClient, type QuoteReply } from '../../../../examples/shop/services/pricing/protocol.ts';
-import { createCountsServer, startVisitors } from '../../../../examples/shop/services/visitors/visitors.ts';
+import {
+  createCountsServer,
+  startVisitors,
+  whenOpen,
+} from '../../../../examples/shop/services/visitors/visitors.ts';
 import { createWebServer } from '../../../../examples/shop/services/web/web.ts';
 import { defer } from '../../../support/cleanup.ts';
 import { eventually } from '../../../support/eventually.ts';
@@ -154,9 +158,13 @@ describe('the front', () => {
 describe('the visitors', () => {
   it('browse and order, and count what happened', async (t) => {
     const { web } = await startShop(t);
+    await whenOpen(web);
     const visitors = startVisitors(web, 100);
     defer(t, visitors.stop);
-    const counts = await listen(t, createCountsServer(visitors.counts));
+    const counts = await listen(
+      t,
+      createCountsServer(() => visitors.counts),
+    );
     await eventually(async () => (await getJson(`${counts}/counts`)).body.requests >= 12, {
       what: '12 visits',
     });
