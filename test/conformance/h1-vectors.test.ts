@@ -8,7 +8,8 @@ import { after, before, describe, it } from 'node:test';
 import { seededRandom } from '../../kit/random.ts';
 import { http1 } from '../../sidecar/codec/http1/http1.ts';
 import { eventually } from '../support/eventually.ts';
-import { fieldOf, plainAnswer, RawClient, RecordingUpstream, statusOf } from '../support/raw-peers.ts';
+import { fieldOf, statusOf } from '../support/raw-http.ts';
+import { plainAnswer, RawClient, RecordingUpstream } from '../support/raw-peers.ts';
 import { type StraightProxy, startStraightProxy } from '../support/straight-proxy.ts';
 
 type Verdict = 'reject-400' | 'reject-other' | 'forward' | 'forward-normalised' | 'close-after';

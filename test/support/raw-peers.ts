@@ -1,7 +1,7 @@
 /** The two ends of a hop under test, on raw sockets: an upstream that records, a client that sends bytes as told. */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { fieldOf, NotCanonical, type RawMessage, readRequests, readResponses, statusOf } from './raw-http.ts';
+import { NotCanonical, type RawMessage, readRequests, readResponses, statusOf } from './raw-http.ts';
 
 /** What the upstream answers to the requests of one connection; undefined: nothing. */
 export type Script = (request: RawMessage, connection: number) => string | undefined;
@@ -181,5 +181,3 @@ export class RawClient {
     return readResponses(this.text, methods, this.closed && !this.wasReset).rest;
   }
 }
-
-export { fieldOf, type RawMessage, statusOf };

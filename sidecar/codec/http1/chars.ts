@@ -34,14 +34,11 @@ export const lf = 0x0a;
 export const cr = 0x0d;
 export const space = 0x20;
 export const quote = 0x22;
-export const star = 0x2a;
-export const slash = 0x2f;
 export const zero = 0x30;
 export const nine = 0x39;
 export const colon = 0x3a;
 export const semicolon = 0x3b;
 export const equals = 0x3d;
-export const question = 0x3f;
 export const backslash = 0x5c;
 
 /** Whether every code unit of `text` is in `bytes`; false for what is not latin1. */
