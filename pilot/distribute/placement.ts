@@ -7,8 +7,11 @@ import { placed } from '../build/placement.ts';
 import { callsOf } from '../build/self.ts';
 import type { World } from '../world/world.ts';
 
-/** Revisions stay below this within an epoch, so that one number orders placements of all epochs. */
-const revisionsPerEpoch = 2 ** 21;
+/**
+ * One number orders placements of all epochs. Epochs are seconds, so fewer change sets than this in a second keep the
+ * order; a larger factor would leave the numbers that are exact (2^53).
+ */
+const revisionsPerEpoch = 2 ** 20;
 
 export function placementOf(world: World, node: string): Placement {
   const catalog = catalogOf(world);

@@ -17,7 +17,9 @@ guardLeaks();
 describe('openEmbeddedStore', () => {
   it('refuses a file that another pilot has, and takes it over after a kill with all that was answered', async (t) => {
     const path = join(tempFolder(t), 'pilot.db');
-    const writer = await startProcess(t, { args: [join('test', 'support', 'embedded-writer.ts'), path] });
+    const writer = await startProcess(t, {
+      args: [join('test', 'support', 'programs', 'embedded-writer.ts'), path],
+    });
     await writer.printed(/ n\/50\n/);
     await assert.rejects(openEmbeddedStore({ path }), (thrown) => {
       assert.ok(thrown instanceof MeshError);
