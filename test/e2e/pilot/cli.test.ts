@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { writeClientFile } from '../../../pilot/api/client-file.ts';
@@ -268,6 +268,27 @@ describe('finding the pilot', () => {
     });
     assert.equal(stranger.code, 2);
     assert.match(stranger.stderr, /no token for/);
+  });
+
+  it('checks the certificate of a pilot that listens with TLS', async (t) => {
+    const folder = tempFolder(t);
+    const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+    const made = await runProcess(t, {
+      command: 'openssl',
+      args: [
+        ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
+        ...['-subj', '/CN=pilot', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert],
+      ],
+    });
+    assert.equal(made.code, 0, made.stderr);
+    const tls = { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
+    const pilot = await pilotApi(t, { listen: { host: '127.0.0.1', port: 0, tls } });
+    const env = { HEDDLE_PILOT: pilot.api.url, HEDDLE_TOKEN: pilot.token };
+    const trusted = await runProcess(t, { args: [program, 'status', '--ca', cert], env });
+    assert.equal(trusted.code, 0, trusted.stderr);
+    const untrusted = await runProcess(t, { args: [program, 'status'], env });
+    assert.equal(untrusted.code, 3);
+    assert.match(untrusted.stderr, /^cannot reach the pilot at https:.*certificate/);
   });
 
   it('says in one line which pilot cannot be reached, or does not take the token', async (t) => {
