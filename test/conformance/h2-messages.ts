@@ -132,7 +132,7 @@ export const badRequests: readonly {
   { name: 'NUL in :authority', lines: replaced(':authority', 'a\0.test') },
   { name: 'a port out of range', lines: replaced(':authority', 'a.test:65536') },
   { name: 'a port that is no number', lines: replaced(':authority', 'a.test:8o') },
-  { name: 'an empty port', lines: replaced(':authority', 'a.test:') },
+  { name: 'port 0', lines: replaced(':authority', 'a.test:0') },
   { name: 'an unclosed IPv6 address', lines: replaced(':authority', '[::1') },
   { name: 'a bad host', lines: [...without(':authority'), ['host', 'a\\b']] },
   { name: 'a :path without a slash', lines: replaced(':path', 'x') },

@@ -4,7 +4,8 @@
  * what the message reader has to do with it. What sits in the dynamic table is judged a single time.
  */
 import { Field, fieldKind, kindOfName, neverIndexedSlot } from '../../field.ts';
-import { isFieldName, isFieldValue, isPath, isToken, parseAuthority, parseDecimal } from '../syntax.ts';
+import { parseAuthority } from '../../http1/authority.ts';
+import { isFieldName, isFieldValue, isPath, isToken, parseDecimal } from '../syntax.ts';
 import { staticTable } from './static-table.ts';
 
 /** What the message reader does with an entry. Below `firstPseudo` they are regular fields. */

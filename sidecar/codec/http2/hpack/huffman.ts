@@ -8,6 +8,7 @@
  */
 import { ConnectionFault, faultCode } from '../fault.ts';
 import '../latin1.ts';
+import { limits } from '../limits.ts';
 
 const endOfString = 256;
 const shortBits = 8;
@@ -109,14 +110,11 @@ export function huffmanEncode(text: string, target: Uint8Array, at: number): num
   return pos;
 }
 
-/** Decoded bytes wait here; longer strings than this are refused before. */
-const scratch = Buffer.allocUnsafeSlow(65_536);
-
-/** The most bytes whose decoded form fits: the shortest code has 5 bits. */
-export const huffmanInputMax = 40_000;
+/** Decoded bytes wait here: a whole block of the shortest codes, 5 bits, and no more. */
+const scratch = Buffer.allocUnsafeSlow(Math.ceil((limits.blockBytes * 8) / 5));
 
 /**
- * The latin1 text of `source[start, end)`, at most `huffmanInputMax` bytes.
+ * The latin1 text of `source[start, end)`, at most `limits.blockBytes` of them.
  * Throws COMPRESSION_ERROR on end-of-string inside, and on padding longer than 7 bits or not of ones.
  */
 export function huffmanDecode(source: Uint8Array, start: number, end: number): string {
