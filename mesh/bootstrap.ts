@@ -18,7 +18,20 @@ export interface Bootstrap {
   readonly accessLogFile: string | undefined;
   /** Allows certificate lifetimes under a minute, for tests. */
   readonly allowShortLifetimes: boolean;
+  /** Where connections come in that nftables takes from their own way; absent where nothing is intercepted. */
+  readonly transparent?: Transparent;
 }
+
+export interface Transparent {
+  /** Connections that the application makes; on loopback. */
+  readonly outboundPort: number;
+  /** Connections to the application; on every local address. */
+  readonly inboundPort: number;
+  readonly outboundPolicy: OutboundPolicy;
+}
+
+/** What becomes of a connection to a place that the mesh does not know: it is let through as it is, or refused. */
+export type OutboundPolicy = 'allow_any' | 'registry_only';
 
 export interface ListenAddress {
   /** Literal addresses. */

@@ -7,13 +7,19 @@ import type {
   IdentityBundle,
   ListenAddress,
   LocalPort,
+  Transparent,
 } from '../mesh/bootstrap.ts';
-import { each, filled, portFrom, portOrZero, type Report } from './check.ts';
+import { each, filled, portFrom, portOrZero, type Report, words } from './check.ts';
 import * as wire from './gen/heddle/v1/sidecar_pb.ts';
 import { refFromWire } from './settings.ts';
 
+const outboundPolicies = words({
+  allow_any: wire.OutboundPolicy.ALLOW_ANY,
+  registry_only: wire.OutboundPolicy.REGISTRY_ONLY,
+});
+
 export function bootstrapToWire(bootstrap: Bootstrap): wire.Bootstrap {
-  const { link, admin, accessLogFile } = bootstrap;
+  const { link, admin, accessLogFile, transparent } = bootstrap;
   return create(wire.BootstrapSchema, {
     instance: bootstrap.instance,
     ...(link === undefined ? {} : { link: listenToWire(link) }),
@@ -30,6 +36,7 @@ export function bootstrapToWire(bootstrap: Bootstrap): wire.Bootstrap {
         : { case: 'adminPort', value: admin.port },
     ...(accessLogFile === undefined ? {} : { accessLogFile }),
     allowShortLifetimes: bootstrap.allowShortLifetimes,
+    ...(transparent === undefined ? {} : { transparent: transparentToWire(transparent) }),
   });
 }
 
@@ -42,7 +49,7 @@ export function bootstrapFromWire(
     report({ path, message: 'missing' });
     return bootstrapFromWire(create(wire.BootstrapSchema), path, () => {});
   }
-  const { link } = message;
+  const { link, transparent } = message;
   return {
     instance: filled(message.instance, `${path}.instance`, report),
     link: link === undefined ? undefined : listenFromWire(link, `${path}.link`, report),
@@ -52,6 +59,9 @@ export function bootstrapFromWire(
     admin: adminFromWire(message.admin, `${path}.admin`, report),
     accessLogFile: message.accessLogFile,
     allowShortLifetimes: message.allowShortLifetimes,
+    ...(transparent === undefined
+      ? {}
+      : { transparent: transparentFromWire(transparent, `${path}.transparent`, report) }),
   };
 }
 
@@ -109,6 +119,31 @@ function appFromWire(message: wire.AppPort, path: string, report: Report): AppPo
     appHost: filled(message.appHost, `${path}.appHost`, report),
     appPort: portFrom(message.appPort, `${path}.appPort`, report),
     plain: plain === undefined ? undefined : listenFromWire(plain, `${path}.plain`, report),
+  };
+}
+
+function transparentToWire(transparent: Transparent): wire.Transparent {
+  const { outboundPort, inboundPort, outboundPolicy } = transparent;
+  return create(wire.TransparentSchema, {
+    outboundPort,
+    inboundPort,
+    outboundPolicy: outboundPolicies.toWire(outboundPolicy),
+  });
+}
+
+/** Rules elsewhere name these ports, so that none of them can be left to the system. */
+function transparentFromWire(message: wire.Transparent, path: string, report: Report): Transparent {
+  const { outboundPolicy } = message;
+  if (message.inboundPort === message.outboundPort) {
+    report({ path: `${path}.inboundPort`, message: 'is the outbound port too' });
+  }
+  return {
+    outboundPort: portFrom(message.outboundPort, `${path}.outboundPort`, report),
+    inboundPort: portFrom(message.inboundPort, `${path}.inboundPort`, report),
+    outboundPolicy:
+      outboundPolicy === wire.OutboundPolicy.UNSPECIFIED
+        ? 'allow_any'
+        : outboundPolicies.fromWire(outboundPolicy, `${path}.outboundPolicy`, report),
   };
 }
 

@@ -12,7 +12,13 @@ const listen = record({
   port: fc.integer({ min: 0, max: 65535 }),
 });
 
-export const anyBootstrap: fc.Arbitrary<Bootstrap> = record({
+const transparent = record({
+  outboundPort: fc.integer({ min: 1, max: 40_000 }),
+  inboundPort: fc.integer({ min: 40_001, max: 65_535 }),
+  outboundPolicy: fc.constantFrom('allow_any' as const, 'registry_only' as const),
+});
+
+const always = record<Omit<Bootstrap, 'transparent'>>({
   instance: name,
   link: fc.option(listen, { nil: undefined }),
   outbound: listen,
@@ -37,3 +43,7 @@ export const anyBootstrap: fc.Arbitrary<Bootstrap> = record({
   accessLogFile: fc.option(name, { nil: undefined }),
   allowShortLifetimes: fc.boolean(),
 });
+
+export const anyBootstrap: fc.Arbitrary<Bootstrap> = fc
+  .tuple(always, fc.option(transparent))
+  .map(([bootstrap, taken]) => (taken === null ? bootstrap : { ...bootstrap, transparent: taken }));

@@ -19,7 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file heddle/v1/sidecar.proto.
  */
 export const file_heddle_v1_sidecar: GenFile = /*@__PURE__*/
-  fileDesc("ChdoZWRkbGUvdjEvc2lkZWNhci5wcm90bxIJaGVkZGxlLnYxIqECCg5TaWRlY2FyTWVzc2FnZRIoCgVoZWxsbxgBIAEoCzIXLmhlZGRsZS52MS5TaWRlY2FySGVsbG9IABIkCgNhY2sYAiABKAsyFS5oZWRkbGUudjEuU2lkZWNhckFja0gAEiYKBG5hY2sYAyABKAsyFi5oZWRkbGUudjEuU2lkZWNhck5hY2tIABIsCgdyZXNvbHZlGAQgASgLMhkuaGVkZGxlLnYxLlNpZGVjYXJSZXNvbHZlSAASMgoOd2FudF9lbmRwb2ludHMYBSABKAsyGC5oZWRkbGUudjEuV2FudEVuZHBvaW50c0gAEioKBnN0YXR1cxgGIAEoCzIYLmhlZGRsZS52MS5TaWRlY2FyU3RhdHVzSABCCQoHbWVzc2FnZSJHCgxTaWRlY2FySGVsbG8SJQoIcHJvdG9jb2wYASABKAsyEy5oZWRkbGUudjEuUHJvdG9jb2wSEAoIaW5zdGFuY2UYAiABKAkiPwoKU2lkZWNhckFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbiJmCgtTaWRlY2FyTmFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbhIkCghwcm9ibGVtcxgDIAMoCzISLmhlZGRsZS52MS5Qcm9ibGVtIioKDlNpZGVjYXJSZXNvbHZlEgoKAmlkGAEgASgEEgwKBG5hbWUYAiABKAkiNwoNU2lkZWNhclN0YXR1cxImCgVzdGF0ZRgBIAEoDjIXLmhlZGRsZS52MS5TaWRlY2FyU3RhdGUiowIKDEFnZW50TWVzc2FnZRIqCgd3ZWxjb21lGAEgASgLMhcuaGVkZGxlLnYxLkFnZW50V2VsY29tZUgAEi0KCGlkZW50aXR5GAIgASgLMhkuaGVkZGxlLnYxLklkZW50aXR5QnVuZGxlSAASIQoFcGFydHMYAyABKAsyEC5oZWRkbGUudjEuUGFydHNIABIuCgllbmRwb2ludHMYBCABKAsyGS5oZWRkbGUudjEuRW5kcG9pbnRVcGRhdGVIABIsCghtYW5pZmVzdBgFIAEoCzIYLmhlZGRsZS52MS5BZ2VudE1hbmlmZXN0SAASLAoIcmVzb2x2ZWQYBiABKAsyGC5oZWRkbGUudjEuQWdlbnRSZXNvbHZlZEgAQgkKB21lc3NhZ2UiXgoMQWdlbnRXZWxjb21lEiUKCHByb3RvY29sGAEgASgLMhMuaGVkZGxlLnYxLlByb3RvY29sEicKCWJvb3RzdHJhcBgCIAEoCzIULmhlZGRsZS52MS5Cb290c3RyYXAiRAoNQWdlbnRNYW5pZmVzdBIMCgRwdXNoGAEgASgEEiUKCG1hbmlmZXN0GAIgASgLMhMuaGVkZGxlLnYxLk1hbmlmZXN0InQKDUFnZW50UmVzb2x2ZWQSCgoCaWQYASABKAQSKAoHc2VydmljZRgCIAEoCzIVLmhlZGRsZS52MS5TZXJ2aWNlUmVmSAASIwoGYWJzZW50GAMgASgLMhEuaGVkZGxlLnYxLkFic2VudEgAQggKBmFuc3dlciLGAgoJQm9vdHN0cmFwEhAKCGluc3RhbmNlGAEgASgJEiYKBGxpbmsYAiABKAsyGC5oZWRkbGUudjEuTGlzdGVuQWRkcmVzcxIqCghvdXRib3VuZBgDIAEoCzIYLmhlZGRsZS52MS5MaXN0ZW5BZGRyZXNzEikKC2xvY2FsX3BvcnRzGAQgAygLMhQuaGVkZGxlLnYxLkxvY2FsUG9ydBIgCgRhcHBzGAUgAygLMhIuaGVkZGxlLnYxLkFwcFBvcnQSFgoMYWRtaW5fc29ja2V0GAYgASgJSAASFAoKYWRtaW5fcG9ydBgHIAEoDUgAEhwKD2FjY2Vzc19sb2dfZmlsZRgIIAEoCUgBiAEBEh0KFWFsbG93X3Nob3J0X2xpZmV0aW1lcxgJIAEoCEIHCgVhZG1pbkISChBfYWNjZXNzX2xvZ19maWxlIiwKDUxpc3RlbkFkZHJlc3MSDQoFaG9zdHMYASADKAkSDAoEcG9ydBgCIAEoDSJVCglMb2NhbFBvcnQSJgoHc2VydmljZRgBIAEoCzIVLmhlZGRsZS52MS5TZXJ2aWNlUmVmEgwKBHBvcnQYAiABKA0SEgoKbG9jYWxfcG9ydBgDIAEoDSJkCgdBcHBQb3J0EgwKBHBvcnQYASABKA0SEAoIYXBwX2hvc3QYAiABKAkSEAoIYXBwX3BvcnQYAyABKA0SJwoFcGxhaW4YBCABKAsyGC5oZWRkbGUudjEuTGlzdGVuQWRkcmVzcyJWCg5JZGVudGl0eUJ1bmRsZRITCgtwcml2YXRlX2tleRgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCRIUCgx0cnVzdF9idW5kbGUYAyABKAkiVQoNSWRlbnRpdHlGaWxlcxITCgtwcml2YXRlX2tleRgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCRIUCgx0cnVzdF9idW5kbGUYAyABKAki+wEKDFN0YXRpY0NvbmZpZxIlCghwcm90b2NvbBgBIAEoCzITLmhlZGRsZS52MS5Qcm90b2NvbBInCglib290c3RyYXAYAiABKAsyFC5oZWRkbGUudjEuQm9vdHN0cmFwEjIKDmlkZW50aXR5X2ZpbGVzGAMgASgLMhguaGVkZGxlLnYxLklkZW50aXR5RmlsZXNIABI0Cg9pZGVudGl0eV9pbmxpbmUYBCABKAsyGS5oZWRkbGUudjEuSWRlbnRpdHlCdW5kbGVIABIlCghzbmFwc2hvdBgFIAEoCzITLmhlZGRsZS52MS5TbmFwc2hvdEIKCghpZGVudGl0eSp+CgxTaWRlY2FyU3RhdGUSHQoZU0lERUNBUl9TVEFURV9VTlNQRUNJRklFRBAAEhoKFlNJREVDQVJfU1RBVEVfU1RBUlRJTkcQARIXChNTSURFQ0FSX1NUQVRFX1JFQURZEAISGgoWU0lERUNBUl9TVEFURV9EUkFJTklORxADYgZwcm90bzM", [file_heddle_v1_config, file_heddle_v1_model, file_heddle_v1_protocol]);
+  fileDesc("ChdoZWRkbGUvdjEvc2lkZWNhci5wcm90bxIJaGVkZGxlLnYxIqECCg5TaWRlY2FyTWVzc2FnZRIoCgVoZWxsbxgBIAEoCzIXLmhlZGRsZS52MS5TaWRlY2FySGVsbG9IABIkCgNhY2sYAiABKAsyFS5oZWRkbGUudjEuU2lkZWNhckFja0gAEiYKBG5hY2sYAyABKAsyFi5oZWRkbGUudjEuU2lkZWNhck5hY2tIABIsCgdyZXNvbHZlGAQgASgLMhkuaGVkZGxlLnYxLlNpZGVjYXJSZXNvbHZlSAASMgoOd2FudF9lbmRwb2ludHMYBSABKAsyGC5oZWRkbGUudjEuV2FudEVuZHBvaW50c0gAEioKBnN0YXR1cxgGIAEoCzIYLmhlZGRsZS52MS5TaWRlY2FyU3RhdHVzSABCCQoHbWVzc2FnZSJHCgxTaWRlY2FySGVsbG8SJQoIcHJvdG9jb2wYASABKAsyEy5oZWRkbGUudjEuUHJvdG9jb2wSEAoIaW5zdGFuY2UYAiABKAkiPwoKU2lkZWNhckFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbiJmCgtTaWRlY2FyTmFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbhIkCghwcm9ibGVtcxgDIAMoCzISLmhlZGRsZS52MS5Qcm9ibGVtIioKDlNpZGVjYXJSZXNvbHZlEgoKAmlkGAEgASgEEgwKBG5hbWUYAiABKAkiNwoNU2lkZWNhclN0YXR1cxImCgVzdGF0ZRgBIAEoDjIXLmhlZGRsZS52MS5TaWRlY2FyU3RhdGUiowIKDEFnZW50TWVzc2FnZRIqCgd3ZWxjb21lGAEgASgLMhcuaGVkZGxlLnYxLkFnZW50V2VsY29tZUgAEi0KCGlkZW50aXR5GAIgASgLMhkuaGVkZGxlLnYxLklkZW50aXR5QnVuZGxlSAASIQoFcGFydHMYAyABKAsyEC5oZWRkbGUudjEuUGFydHNIABIuCgllbmRwb2ludHMYBCABKAsyGS5oZWRkbGUudjEuRW5kcG9pbnRVcGRhdGVIABIsCghtYW5pZmVzdBgFIAEoCzIYLmhlZGRsZS52MS5BZ2VudE1hbmlmZXN0SAASLAoIcmVzb2x2ZWQYBiABKAsyGC5oZWRkbGUudjEuQWdlbnRSZXNvbHZlZEgAQgkKB21lc3NhZ2UiXgoMQWdlbnRXZWxjb21lEiUKCHByb3RvY29sGAEgASgLMhMuaGVkZGxlLnYxLlByb3RvY29sEicKCWJvb3RzdHJhcBgCIAEoCzIULmhlZGRsZS52MS5Cb290c3RyYXAiRAoNQWdlbnRNYW5pZmVzdBIMCgRwdXNoGAEgASgEEiUKCG1hbmlmZXN0GAIgASgLMhMuaGVkZGxlLnYxLk1hbmlmZXN0InQKDUFnZW50UmVzb2x2ZWQSCgoCaWQYASABKAQSKAoHc2VydmljZRgCIAEoCzIVLmhlZGRsZS52MS5TZXJ2aWNlUmVmSAASIwoGYWJzZW50GAMgASgLMhEuaGVkZGxlLnYxLkFic2VudEgAQggKBmFuc3dlciLzAgoJQm9vdHN0cmFwEhAKCGluc3RhbmNlGAEgASgJEiYKBGxpbmsYAiABKAsyGC5oZWRkbGUudjEuTGlzdGVuQWRkcmVzcxIqCghvdXRib3VuZBgDIAEoCzIYLmhlZGRsZS52MS5MaXN0ZW5BZGRyZXNzEikKC2xvY2FsX3BvcnRzGAQgAygLMhQuaGVkZGxlLnYxLkxvY2FsUG9ydBIgCgRhcHBzGAUgAygLMhIuaGVkZGxlLnYxLkFwcFBvcnQSFgoMYWRtaW5fc29ja2V0GAYgASgJSAASFAoKYWRtaW5fcG9ydBgHIAEoDUgAEhwKD2FjY2Vzc19sb2dfZmlsZRgIIAEoCUgBiAEBEh0KFWFsbG93X3Nob3J0X2xpZmV0aW1lcxgJIAEoCBIrCgt0cmFuc3BhcmVudBgKIAEoCzIWLmhlZGRsZS52MS5UcmFuc3BhcmVudEIHCgVhZG1pbkISChBfYWNjZXNzX2xvZ19maWxlIm4KC1RyYW5zcGFyZW50EhUKDW91dGJvdW5kX3BvcnQYASABKA0SFAoMaW5ib3VuZF9wb3J0GAIgASgNEjIKD291dGJvdW5kX3BvbGljeRgDIAEoDjIZLmhlZGRsZS52MS5PdXRib3VuZFBvbGljeSIsCg1MaXN0ZW5BZGRyZXNzEg0KBWhvc3RzGAEgAygJEgwKBHBvcnQYAiABKA0iVQoJTG9jYWxQb3J0EiYKB3NlcnZpY2UYASABKAsyFS5oZWRkbGUudjEuU2VydmljZVJlZhIMCgRwb3J0GAIgASgNEhIKCmxvY2FsX3BvcnQYAyABKA0iZAoHQXBwUG9ydBIMCgRwb3J0GAEgASgNEhAKCGFwcF9ob3N0GAIgASgJEhAKCGFwcF9wb3J0GAMgASgNEicKBXBsYWluGAQgASgLMhguaGVkZGxlLnYxLkxpc3RlbkFkZHJlc3MiVgoOSWRlbnRpdHlCdW5kbGUSEwoLcHJpdmF0ZV9rZXkYASABKAkSGQoRY2VydGlmaWNhdGVfY2hhaW4YAiABKAkSFAoMdHJ1c3RfYnVuZGxlGAMgASgJIlUKDUlkZW50aXR5RmlsZXMSEwoLcHJpdmF0ZV9rZXkYASABKAkSGQoRY2VydGlmaWNhdGVfY2hhaW4YAiABKAkSFAoMdHJ1c3RfYnVuZGxlGAMgASgJIvsBCgxTdGF0aWNDb25maWcSJQoIcHJvdG9jb2wYASABKAsyEy5oZWRkbGUudjEuUHJvdG9jb2wSJwoJYm9vdHN0cmFwGAIgASgLMhQuaGVkZGxlLnYxLkJvb3RzdHJhcBIyCg5pZGVudGl0eV9maWxlcxgDIAEoCzIYLmhlZGRsZS52MS5JZGVudGl0eUZpbGVzSAASNAoPaWRlbnRpdHlfaW5saW5lGAQgASgLMhkuaGVkZGxlLnYxLklkZW50aXR5QnVuZGxlSAASJQoIc25hcHNob3QYBSABKAsyEy5oZWRkbGUudjEuU25hcHNob3RCCgoIaWRlbnRpdHkqfgoMU2lkZWNhclN0YXRlEh0KGVNJREVDQVJfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZTSURFQ0FSX1NUQVRFX1NUQVJUSU5HEAESFwoTU0lERUNBUl9TVEFURV9SRUFEWRACEhoKFlNJREVDQVJfU1RBVEVfRFJBSU5JTkcQAypzCg5PdXRib3VuZFBvbGljeRIfChtPVVRCT1VORF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIdChlPVVRCT1VORF9QT0xJQ1lfQUxMT1dfQU5ZEAESIQodT1VUQk9VTkRfUE9MSUNZX1JFR0lTVFJZX09OTFkQAmIGcHJvdG8z", [file_heddle_v1_config, file_heddle_v1_model, file_heddle_v1_protocol]);
 
 /**
  * @generated from message heddle.v1.SidecarMessage
@@ -370,6 +370,11 @@ export type Bootstrap = Message<"heddle.v1.Bootstrap"> & {
    * @generated from field: bool allow_short_lifetimes = 9;
    */
   allowShortLifetimes: boolean;
+
+  /**
+   * @generated from field: heddle.v1.Transparent transparent = 10;
+   */
+  transparent?: Transparent | undefined;
 };
 
 /**
@@ -378,6 +383,37 @@ export type Bootstrap = Message<"heddle.v1.Bootstrap"> & {
  */
 export const BootstrapSchema: GenMessage<Bootstrap> = /*@__PURE__*/
   messageDesc(file_heddle_v1_sidecar, 10);
+
+/**
+ * Where connections come in that nftables takes from their own way.
+ *
+ * @generated from message heddle.v1.Transparent
+ */
+export type Transparent = Message<"heddle.v1.Transparent"> & {
+  /**
+   * @generated from field: uint32 outbound_port = 1;
+   */
+  outboundPort: number;
+
+  /**
+   * @generated from field: uint32 inbound_port = 2;
+   */
+  inboundPort: number;
+
+  /**
+   * Left out: ALLOW_ANY.
+   *
+   * @generated from field: heddle.v1.OutboundPolicy outbound_policy = 3;
+   */
+  outboundPolicy: OutboundPolicy;
+};
+
+/**
+ * Describes the message heddle.v1.Transparent.
+ * Use `create(TransparentSchema)` to create a new message.
+ */
+export const TransparentSchema: GenMessage<Transparent> = /*@__PURE__*/
+  messageDesc(file_heddle_v1_sidecar, 11);
 
 /**
  * @generated from message heddle.v1.ListenAddress
@@ -401,7 +437,7 @@ export type ListenAddress = Message<"heddle.v1.ListenAddress"> & {
  * Use `create(ListenAddressSchema)` to create a new message.
  */
 export const ListenAddressSchema: GenMessage<ListenAddress> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 11);
+  messageDesc(file_heddle_v1_sidecar, 12);
 
 /**
  * @generated from message heddle.v1.LocalPort
@@ -428,7 +464,7 @@ export type LocalPort = Message<"heddle.v1.LocalPort"> & {
  * Use `create(LocalPortSchema)` to create a new message.
  */
 export const LocalPortSchema: GenMessage<LocalPort> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 12);
+  messageDesc(file_heddle_v1_sidecar, 13);
 
 /**
  * @generated from message heddle.v1.AppPort
@@ -460,7 +496,7 @@ export type AppPort = Message<"heddle.v1.AppPort"> & {
  * Use `create(AppPortSchema)` to create a new message.
  */
 export const AppPortSchema: GenMessage<AppPort> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 13);
+  messageDesc(file_heddle_v1_sidecar, 14);
 
 /**
  * All PEM.
@@ -489,7 +525,7 @@ export type IdentityBundle = Message<"heddle.v1.IdentityBundle"> & {
  * Use `create(IdentityBundleSchema)` to create a new message.
  */
 export const IdentityBundleSchema: GenMessage<IdentityBundle> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 14);
+  messageDesc(file_heddle_v1_sidecar, 15);
 
 /**
  * @generated from message heddle.v1.IdentityFiles
@@ -516,7 +552,7 @@ export type IdentityFiles = Message<"heddle.v1.IdentityFiles"> & {
  * Use `create(IdentityFilesSchema)` to create a new message.
  */
 export const IdentityFilesSchema: GenMessage<IdentityFiles> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 15);
+  messageDesc(file_heddle_v1_sidecar, 16);
 
 /**
  * What `heddle sidecar run --config FILE` reads, as protobuf JSON.
@@ -564,7 +600,7 @@ export type StaticConfig = Message<"heddle.v1.StaticConfig"> & {
  * Use `create(StaticConfigSchema)` to create a new message.
  */
 export const StaticConfigSchema: GenMessage<StaticConfig> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 16);
+  messageDesc(file_heddle_v1_sidecar, 17);
 
 /**
  * @generated from enum heddle.v1.SidecarState
@@ -601,4 +637,35 @@ export type SidecarState = (typeof SidecarState)[keyof typeof SidecarState] | Un
  */
 export const SidecarStateSchema: GenEnum<SidecarState> = /*@__PURE__*/
   enumDesc(file_heddle_v1_sidecar, 0);
+
+/**
+ * @generated from enum heddle.v1.OutboundPolicy
+ */
+export const OutboundPolicy = {
+  /**
+   * @generated from enum value: OUTBOUND_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: OUTBOUND_POLICY_ALLOW_ANY = 1;
+   */
+  ALLOW_ANY: 1,
+
+  /**
+   * @generated from enum value: OUTBOUND_POLICY_REGISTRY_ONLY = 2;
+   */
+  REGISTRY_ONLY: 2,
+} as const;
+
+/**
+ * @generated from enum heddle.v1.OutboundPolicy
+ */
+export type OutboundPolicy = (typeof OutboundPolicy)[keyof typeof OutboundPolicy] | UnknownEnum;
+
+/**
+ * Describes the enum heddle.v1.OutboundPolicy.
+ */
+export const OutboundPolicySchema: GenEnum<OutboundPolicy> = /*@__PURE__*/
+  enumDesc(file_heddle_v1_sidecar, 1);
 
