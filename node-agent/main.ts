@@ -148,12 +148,8 @@ async function status({ stateDir, json }: { stateDir: string; json: boolean }): 
 function heddleCommand(binary: string | undefined): readonly string[] {
   const script = binary ?? process.argv[1];
   if (script === undefined || script === process.execPath) return [process.execPath];
-  return /\.[cm]?[jt]s$/.test(script) ? [process.execPath, ...quietFlags(), script] : [script];
-}
-
-/** Flags of this Node that its sidecars need too. */
-function quietFlags(): readonly string[] {
-  return process.execArgv.filter((flag) => flag.startsWith('--disable-warning'));
+  if (!/\.[cm]?[jt]s$/.test(script)) return [script];
+  return [process.execPath, '--disable-warning=ExperimentalWarning', script];
 }
 
 function readToken(file: string): string {

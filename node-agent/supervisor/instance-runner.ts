@@ -23,7 +23,7 @@ import {
   withLimits,
 } from './instance-state.ts';
 import { mark } from './marks.ts';
-import { isAlive, type ProcessTable } from './proc.ts';
+import { isAlive, type MarkedProcess, type ProcessTable } from './proc.ts';
 import { defaultLimits, isProbed, type ProcessEvent, type ProcessRef, refOf } from './process-state.ts';
 import type { Probe, RunProbe } from './readiness.ts';
 import type { ProcessSpec, Spawn } from './spawn.ts';
@@ -122,9 +122,8 @@ export class InstanceRunner {
   /** Takes over a process of an earlier life of the agent; before `run` or `stop`. */
   adopt(role: Role, process: RunningProcess): void {
     this.#hashes[role] = process.hash;
-    this.#adopted.add(role);
+    this.#watchAdopted(role);
     this.#dispatchTo(role, { kind: 'adopted', ref: process.ref });
-    this.#adoptedTimer ??= this.#init.clock.every(adoptedPeriodMs, () => this.#lookAtAdopted());
   }
 
   run(): void {
@@ -231,20 +230,36 @@ export class InstanceRunner {
   #onExit(role: Role, ref: ProcessRef, reason: string): void {
     const machine = processOf(this.#machine, role);
     if (machine === undefined || refOf(machine) !== ref) return;
+    const heir = role === 'sidecar' && isProbed(machine) ? this.#heirOf(ref) : undefined;
+    if (heir !== undefined) {
+      this.#init.log.info('process succeeded', { ...this.#name(role), ended: ref.pid, successor: heir.pid });
+      this.#watchAdopted(role);
+      this.#dispatchTo(role, { kind: 'succeeded', ref: heir });
+      return;
+    }
     this.#init.log.info('process ended', { ...this.#name(role), ended: ref.pid, reason });
     this.#adopted.delete(role);
     this.#dispatchTo(role, { kind: 'exited', reason });
   }
 
+  /** A sidecar may start its successor itself, on its own listening sockets, in a session of its own. */
+  #heirOf(ref: ProcessRef): ProcessRef | undefined {
+    const leaders = this.#marked('sidecar').filter((one) => one.ref.pid === one.session);
+    return leaders.find((one) => one.ref.pid !== ref.pid && one.ref.startTicks >= ref.startTicks)?.ref;
+  }
+
+  /** Processes of this instance by their marks. */
+  #marked(role: Role): MarkedProcess[] {
+    return this.#init.table
+      .marked(mark.instance, this.id)
+      .filter(({ env }) => env[mark.role] === role && env[mark.stateDir] === this.#init.stateDir);
+  }
+
   /** What a process leaves behind would hold its ports: its group, and children that left the group. */
   #sweep(role: Role, ref: ProcessRef): void {
     const { table, log } = this.#init;
-    const marked = table.marked(mark.instance, this.id).filter((stray) => {
-      const { env } = stray;
-      return env[mark.role] === role && env[mark.stateDir] === this.#init.stateDir;
-    });
     const strays = new Map(
-      [...table.inSession(ref.pid), ...marked]
+      [...table.inSession(ref.pid), ...this.#marked(role)]
         .filter((stray) => stray.ref.pid !== ref.pid)
         .map((stray) => [stray.ref.pid, stray.ref]),
     );
@@ -253,6 +268,11 @@ export class InstanceRunner {
       log.info('left behind process ended', { ...this.#name(role), ended: stray.pid });
       table.kill(stray.pid, 'SIGKILL', 'process');
     }
+  }
+
+  #watchAdopted(role: Role): void {
+    this.#adopted.add(role);
+    this.#adoptedTimer ??= this.#init.clock.every(adoptedPeriodMs, () => this.#lookAtAdopted());
   }
 
   #lookAtAdopted(): void {

@@ -76,6 +76,8 @@ export type ProcessEvent =
   | { readonly kind: 'spawn_failed'; readonly reason: string }
   /** Found running from an earlier life of the agent. */
   | { readonly kind: 'adopted'; readonly ref: ProcessRef }
+  /** It ended after it had handed over to a successor of its own, which goes on in its place. */
+  | { readonly kind: 'succeeded'; readonly ref: ProcessRef }
   | { readonly kind: 'exited'; readonly reason: string }
   | { readonly kind: 'probe'; readonly ok: boolean }
   | { readonly kind: 'timer' };
@@ -141,6 +143,10 @@ export function stepProcess(machine: ProcessMachine, event: ProcessEvent, moment
       return machine.state.kind === 'spawning' ? onEnd(machine, event.reason, moment) : same(machine);
     case 'adopted':
       return to(machine, { kind: 'starting', ref: event.ref, sinceMs: moment.nowMs });
+    case 'succeeded':
+      return isProbed(machine) && 'ref' in machine.state
+        ? to(machine, { ...machine.state, ref: event.ref })
+        : same(machine);
     case 'exited':
       return onExited(machine, event.reason, moment);
     case 'probe':

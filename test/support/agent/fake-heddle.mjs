@@ -2,6 +2,8 @@
  * Stands in for `heddle sidecar run --agent SOCKET --instance ID` where the supervisor is tested alone: answers `/ready` on the
  * admin socket beside the agent's, ends on SIGTERM.
  */
+
+import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
@@ -12,3 +14,9 @@ rmSync(admin, { force: true });
 const server = createServer((_request, response) => response.end('ready\n'));
 server.listen(admin);
 process.on('SIGTERM', () => process.exit(0));
+// As a real sidecar does: the successor serves, then this one goes.
+process.on('SIGHUP', () => {
+  const successor = spawn(process.execPath, process.argv.slice(1), { detached: true, stdio: 'ignore' });
+  successor.unref();
+  setTimeout(() => process.exit(0), 500);
+});

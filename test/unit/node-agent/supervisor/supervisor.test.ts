@@ -83,6 +83,22 @@ describe('supervisor', () => {
     assert.equal(supervisor.reports()[0]?.restarts, 2);
   });
 
+  it('goes on with the successor that a sidecar started itself', async (t) => {
+    const bench = supervisorBench(t);
+    const supervisor = bench.open();
+    await supervisor.apply(placementOf(workloadOf('web')));
+    await bench.ready(supervisor, id);
+    const [old = 0] = bench.running().get(`sidecar ${id}`) ?? [];
+    process.kill(old, 'SIGHUP');
+    await eventually(() => !isAlive(old));
+    const [heir = 0] = bench.running().get(`sidecar ${id}`) ?? [];
+    await eventually(() => supervisor.placed()[0]?.running.sidecar?.ref.pid === heir);
+    assert.equal(supervisor.reports()[0]?.restarts, 0);
+    process.kill(heir, 'SIGKILL');
+    await eventually(() => supervisor.reports()[0]?.restarts === 1);
+    await bench.ready(supervisor, id);
+  });
+
   it('ends what a killed application leaves behind, even in a session of its own', async (t) => {
     const bench = supervisorBench(t);
     const supervisor = bench.open();
