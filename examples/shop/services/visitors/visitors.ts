@@ -20,11 +20,15 @@ const searches = ['indigo', 'wool', 'silk', 'madder', 'linen', 'walnut'];
 const orderEvery = 10;
 const openLookMs = 100;
 
-/** Resolves when the front answers for the first time; visitors do not come before the shop is open. */
+/**
+ * Resolves when everything behind the front answers: all searches in a row, often enough to have met every version
+ * of pricing, and the orders. Visitors do not come before the shop is open.
+ */
 export async function whenOpen(webUrl: string): Promise<void> {
   for (;;) {
     try {
-      await get(`${webUrl}/api/offers?search=indigo`);
+      await get(`${webUrl}/api/orders`);
+      for (const search of [...searches, ...searches]) await get(`${webUrl}/api/offers?search=${search}`);
       return;
     } catch {
       await new Promise((resolve) => setTimeout(resolve, openLookMs));
