@@ -30,12 +30,6 @@ export function readSaved(path: string, log: Log): Buffer | undefined {
   return undefined;
 }
 
-/** Removes the value and the generation before it. */
-export function removeSaved(path: string): void {
-  rmSync(path, { force: true });
-  rmSync(`${path}.prev`, { force: true });
-}
-
 /** The names in a folder under which values are kept. */
 export function savedNames(folder: string): string[] {
   const names = readdirSync(folder)

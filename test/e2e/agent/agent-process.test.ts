@@ -18,7 +18,7 @@ import { tempFolder } from '../../support/temp-folder.ts';
 
 guardLeaks();
 
-const heddle = join(import.meta.dirname, '../../support/agent/heddle-agent.ts');
+const heddle = join(import.meta.dirname, '../../../bin/heddle.ts');
 const web = 'shop/web.0@n1';
 const table = createProcessTable();
 
