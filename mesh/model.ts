@@ -43,7 +43,11 @@ export interface Self {
 }
 
 export type AccessLogMode = 'none' | 'errors' | 'sampled' | 'all';
-export type AppProtocol = 'http' | 'http2' | 'grpc' | 'tcp';
+/**
+ * `tcp` and `tls` are opaque: bytes are carried as they are, of `tls` the server name is read from the first ones.
+ * `detect`: the first bytes of each connection tell whether it is HTTP or opaque.
+ */
+export type AppProtocol = 'http' | 'http2' | 'grpc' | 'tcp' | 'tls' | 'detect';
 export type MtlsMode = 'strict' | 'permissive';
 
 /** A port on which the workload serves. `port` is what the sidecar forwards to unless the agent allocated another. */
@@ -105,6 +109,8 @@ export interface RouteMatch {
   readonly method: string | undefined;
   readonly headers: readonly ValueMatch[];
   readonly query: readonly ValueMatch[];
+  /** Of opaque connections: what SNI must name, exactly or (`*.example.com`) by its ending. In lower case. */
+  readonly serverName: string | undefined;
 }
 
 /** `prefix` matches whole path elements (`/a` matches `/a`, `/a/b`, not `/ab`). */
@@ -189,6 +195,8 @@ export interface Timeouts {
   readonly requestMs: number;
   /** Without a byte either way. */
   readonly idleMs: number;
+  /** How long a connection's first bytes may stay out or undecided, where they say what it is; 10 to 5,000. */
+  readonly detectMs: number;
 }
 
 /** How often a request that surely was not handled is sent again elsewhere; 0 or 1 today. */
@@ -230,6 +238,8 @@ export interface Endpoint {
   readonly weight: number;
   readonly state: EndpointState;
   readonly features: readonly string[];
+  /** An opaque port whose connections may ride on the link as CONNECT streams. */
+  readonly shared: boolean;
 }
 
 export interface Locality {
@@ -272,4 +282,9 @@ export function clusterName(service: ServiceRef, port: number): string {
 /** Whether `a` comes after `b`. */
 export function isNewer(a: Version, b: Version): boolean {
   return a.epoch > b.epoch || (a.epoch === b.epoch && a.revision > b.revision);
+}
+
+/** Whether a port's connections are carried as bytes and never looked into as requests. */
+export function isOpaque(protocol: AppProtocol): boolean {
+  return protocol === 'tcp' || protocol === 'tls';
 }

@@ -121,6 +121,7 @@ function endpointToWire(endpoint: Endpoint): wire.Endpoint {
     weight: endpoint.weight,
     state: endpointStates.toWire(endpoint.state),
     features: [...endpoint.features],
+    shared: endpoint.shared,
   });
 }
 
@@ -140,6 +141,7 @@ function endpointFromWire(message: wire.Endpoint, path: string, report: Report):
     weight: message.weight,
     state,
     features: message.features,
+    shared: message.shared,
   };
 }
 
@@ -159,6 +161,7 @@ function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
     a.locality.zone === b.locality.zone &&
     a.weight === b.weight &&
     a.state === b.state &&
+    a.shared === b.shared &&
     sameList(a.addresses, b.addresses) &&
     sameList(a.features, b.features)
   );

@@ -118,6 +118,7 @@ function addRouteFeatures(routes: ServiceRoutes, needed: Set<string>): void {
     for (const { match, filters, backends } of port.rules) {
       const conditions = [match.path, ...match.headers, ...match.query];
       if (conditions.some((condition) => condition?.kind === 'regex')) needed.add('match.regex');
+      if (match.serverName !== undefined) needed.add('match.server_name');
       addFilterFeatures(filters, needed);
       for (const backend of backends) addFilterFeatures(backend.filters, needed);
     }

@@ -29,12 +29,15 @@ export const sidecarFeatures: readonly string[] = [
   'filter.response_headers',
   'filter.rewrite',
   'match.regex',
+  'match.server_name',
   'mtls.permissive',
   'mtls.strict',
+  'protocol.detect',
   'protocol.grpc',
   'protocol.http',
   'protocol.http2',
   'protocol.tcp',
+  'protocol.tls',
 ];
 
 /** What the programs themselves can do on their wires; nothing beyond version 1 yet. */

@@ -78,6 +78,7 @@ function matchToWire(match: RouteMatch): wire.RouteMatch {
     ...(match.method === undefined ? {} : { method: match.method }),
     headers: match.headers.map(valueMatchToWire),
     query: match.query.map(valueMatchToWire),
+    ...(match.serverName === undefined ? {} : { serverName: match.serverName }),
   });
 }
 
@@ -85,13 +86,14 @@ function matchToWire(match: RouteMatch): wire.RouteMatch {
 function matchFromWire(message: wire.RouteMatch | undefined, path: string, report: Report): RouteMatch {
   if (message === undefined) {
     report({ path, message: 'missing' });
-    return { path: undefined, method: undefined, headers: [], query: [] };
+    return { path: undefined, method: undefined, headers: [], query: [], serverName: undefined };
   }
   return {
     path: message.path === undefined ? undefined : pathFromWire(message.path, `${path}.path`, report),
     method: message.method,
     headers: each(message.headers, `${path}.headers`, report, valueMatchFromWire),
     query: each(message.query, `${path}.query`, report, valueMatchFromWire),
+    serverName: message.serverName,
   };
 }
 

@@ -29,6 +29,7 @@ export function timeoutsFromWire(message: wire.Timeouts | undefined, path: strin
     connectMs: message?.connectMs ?? 0,
     requestMs: message?.requestMs ?? 0,
     idleMs: message?.idleMs ?? 0,
+    detectMs: message?.detectMs ?? 0,
   };
 }
 

@@ -7,6 +7,8 @@ export const appProtocols = words({
   http2: wire.AppProtocol.HTTP2,
   grpc: wire.AppProtocol.GRPC,
   tcp: wire.AppProtocol.TCP,
+  tls: wire.AppProtocol.TLS,
+  detect: wire.AppProtocol.DETECT,
 });
 
 export const accessLogModes = words({

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { MeshError } from '../kit/errors.ts';
 import type { AppPort, Bootstrap, ListenAddress, LocalPort } from '../mesh/bootstrap.ts';
-import { serviceKey } from '../mesh/model.ts';
+import { isOpaque, serviceKey } from '../mesh/model.ts';
 import type { ReachServices } from './cluster/reach.ts';
 import type { Codec } from './codec/codec.ts';
 import type { PeerTls } from './net/conn.ts';
@@ -124,7 +124,8 @@ export class Entrances {
     const { proxy, reach } = this.#services;
     const onSocket = (socket: Socket) => {
       const port = proxy.runtime.services.get(serviceKey(local.service))?.ports.get(local.port);
-      if (port?.protocol === 'tcp') tunnelOutbound(proxy, reach, this.#plainConn(socket), call);
+      if (port !== undefined && isOpaque(port.protocol))
+        tunnelOutbound(proxy, reach, this.#plainConn(socket), call);
       else this.#detectHttp(socket, planner);
     };
     await this.#listenLocal(`local ${serviceKey(local.service)} ${local.port}`, local.localPort, onSocket);
@@ -159,12 +160,12 @@ export class Entrances {
         ? undefined
         : this.#createAcceptor(credentials, 'permissive', [], (socket, tls) => {
             const conn = this.#tlsConn(socket, tls);
-            if (this.#isTcp(app.port)) tunnelInbound(proxy, this.#services.reach, conn, app.port);
+            if (this.#isOpaque(app.port)) tunnelInbound(proxy, this.#services.reach, conn, app.port);
             else this.#serve(conn, tls.protocol === linkProtocol ? 'http2' : 'http1', planner, 'plain');
           });
     const onSocket = (socket: Socket) => {
       // A server that speaks first would wait for ever for a client that does the same.
-      if (this.#isTcp(app.port)) {
+      if (this.#isOpaque(app.port)) {
         tunnelInbound(proxy, this.#services.reach, this.#plainConn(socket), app.port);
         return;
       }
@@ -219,8 +220,9 @@ export class Entrances {
     return acceptor;
   }
 
-  #isTcp(port: number): boolean {
-    return this.#services.proxy.runtime.inbound.get(port)?.port.protocol === 'tcp';
+  #isOpaque(port: number): boolean {
+    const inbound = this.#services.proxy.runtime.inbound.get(port);
+    return inbound !== undefined && isOpaque(inbound.port.protocol);
   }
 
   #serveOpaque(socket: TLSSocket, tls: PeerTls): void {

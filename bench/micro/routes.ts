@@ -33,6 +33,7 @@ function ruleOf(index: number): RouteRule {
       method: index % 3 === 0 ? undefined : 'GET',
       headers: [],
       query: [],
+      serverName: undefined,
     },
     filters: [],
     backends: [],

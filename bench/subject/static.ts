@@ -159,7 +159,13 @@ function inboundPort(mtls: MtlsMode): InboundPort {
 function routesTo(cluster: string): ServiceRoutes {
   const rule = {
     route: 'HTTPRoute bench/backend #0',
-    match: { path: { kind: 'prefix', value: '/' }, method: undefined, headers: [], query: [] },
+    match: {
+      path: { kind: 'prefix', value: '/' },
+      method: undefined,
+      headers: [],
+      query: [],
+      serverName: undefined,
+    },
     filters: [],
     backends: [{ weight: 1, filters: [], target: { cluster } }],
     timeouts: { requestMs: undefined, backendRequestMs: undefined },
@@ -193,5 +199,6 @@ function endpoint(linkPort: number): Endpoint {
     weight: 1,
     state: 'ready',
     features: [],
+    shared: false,
   };
 }

@@ -5,7 +5,7 @@
  * each with or without a port.
  */
 import { editDistance, nearest } from '../../kit/nearest.ts';
-import { type AppProtocol, type ServiceRef, serviceKey } from '../model.ts';
+import { type AppProtocol, isOpaque, type ServiceRef, serviceKey } from '../model.ts';
 
 /** Where the whole name of a service ends. */
 export const meshDomain = 'mesh';
@@ -73,7 +73,7 @@ export function namesOf(service: ServiceRef, namespace: string): string[] {
 
 /** The port meant by a name without one: the only HTTP port, else 80, else the first. */
 export function preferredPort(ports: HostedService['ports']): number | undefined {
-  const http = ports.filter((port) => port.protocol !== 'tcp');
+  const http = ports.filter((port) => !isOpaque(port.protocol));
   if (http.length === 1) return http[0]?.port;
   return (ports.find((port) => port.port === 80) ?? http[0] ?? ports[0])?.port;
 }

@@ -24,6 +24,8 @@ const envName = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/;
 const labelKey =
   /^(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
 const labelValue = /^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$/;
+const serverName =
+  /^(?=.{1,253}$)(?:\*\.)?(?=[^*]*[a-z])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/;
 const absolutePath = /^\/[\x21-\x7e]{0,1023}$/;
 
 export const formats = [
@@ -69,6 +71,11 @@ export const formats = [
     name: 'env-name',
     says: 'a variable name: letters, digits and underscores',
     test: (text: string) => envName.test(text),
+  },
+  {
+    name: 'server-name',
+    says: 'a host name in lower case, its first label may be *, and no address',
+    test: (text: string) => serverName.test(text),
   },
   {
     name: 'absolute-path',

@@ -9,6 +9,7 @@ import { referenceGrant } from './reference-grant.ts';
 import { service } from './service.ts';
 import { serviceInstance } from './service-instance.ts';
 import { tcpRoute } from './tcp-route.ts';
+import { tlsRoute } from './tls-route.ts';
 import { trafficPolicy } from './traffic-policy.ts';
 import { workload } from './workload.ts';
 
@@ -19,6 +20,7 @@ export const resourceKinds: ReadonlyMap<string, ResourceKind> = registry<Resourc
   httpRoute,
   grpcRoute,
   tcpRoute,
+  tlsRoute,
   referenceGrant,
   authorizationPolicy,
   peerAuthentication,

@@ -7,7 +7,7 @@ const schema = closed({
   from: list(
     closed({
       group: oneOf(['gateway.networking.k8s.io']),
-      kind: oneOf(['HTTPRoute', 'GRPCRoute', 'TCPRoute']),
+      kind: oneOf(['HTTPRoute', 'GRPCRoute', 'TCPRoute', 'TLSRoute']),
       namespace: text('dns-label'),
     }),
     { minItems: 1, maxItems: 16 },

@@ -11,10 +11,21 @@ export const servicePort = closed({
   port: port(),
   /** The Workload's port, by number or name; `port` where it is left out. */
   targetPort: Type.Optional(Type.Unsafe<number | string>({ type: ['integer', 'string'] })),
-  /** What is spoken; where left out, what the Workload's port says, else `http`. `TCP` is Kubernetes' and says nothing. */
-  protocol: Type.Optional(oneOf(['http', 'http2', 'grpc', 'tcp', 'TCP'])),
+  /** What is spoken; where left out, what the Workload's port says, else `detect`. `TCP` is Kubernetes' and says nothing. */
+  protocol: Type.Optional(oneOf(['http', 'http2', 'grpc', 'tcp', 'tls', 'detect', 'TCP'])),
   appProtocol: Type.Optional(
-    oneOf(['http', 'http2', 'grpc', 'tcp', 'kubernetes.io/h2c', 'kubernetes.io/ws']),
+    oneOf([
+      'http',
+      'http2',
+      'grpc',
+      'tcp',
+      'tls',
+      'detect',
+      'https',
+      'kubernetes.io/h2c',
+      'kubernetes.io/ws',
+      'kubernetes.io/wss',
+    ]),
   ),
 });
 

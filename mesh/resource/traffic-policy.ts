@@ -1,5 +1,6 @@
 /** How callers treat a Service: timeouts, the one retry, balancing, limits. */
 import { type Static, Type } from 'typebox';
+import { durationMs } from './duration.ts';
 import { defineKind } from './kind.ts';
 import { closed, integer, oneOf, text } from './schema.ts';
 
@@ -20,6 +21,8 @@ const schema = closed({
       request: Type.Optional(text('duration')),
       /** Without a byte either way. */
       idle: Type.Optional(text('duration')),
+      /** How long the first bytes of a connection may stay out where they tell the protocol, 10ms to 5s. */
+      detect: Type.Optional(text('duration')),
     },
     { default: {} },
   ),
@@ -42,9 +45,18 @@ export const trafficPolicy = defineKind({
   schema,
   example: {
     targetRef: { group: '', kind: 'Service', name: 'orders', sectionName: 'web' },
-    timeouts: { connect: '500ms', request: '10s', idle: '1h' },
+    timeouts: { connect: '500ms', request: '10s', idle: '1h', detect: '100ms' },
     retry: { attempts: 1 },
     balance: 'roundRobin',
     limits: { maxConnections: 100, maxRequests: 1000 },
   },
+  check({ timeouts: { detect } }, report) {
+    const ms = detect === undefined ? undefined : durationMs(detect);
+    if (ms !== undefined && (ms < minDetectMs || ms > maxDetectMs)) {
+      report(['timeouts', 'detect'], `expected 10ms to 5s, got ${detect}`);
+    }
+  },
 });
+
+const minDetectMs = 10;
+const maxDetectMs = 5_000;

@@ -1,5 +1,6 @@
 /** A program that runs in the mesh: where, how it is started, what it serves and what it calls. */
 import { type Static, Type } from 'typebox';
+import { isOpaque } from '../model.ts';
 import { durationMs } from './duration.ts';
 import { defineKind, type Report, refuseTwins } from './kind.ts';
 import { anyText, closed, integer, list, oneOf, optionalTable, port, table, text } from './schema.ts';
@@ -8,8 +9,9 @@ const workloadPort = closed({
   name: Type.Optional(text('dns-label')),
   /** The number by which the mesh knows it. */
   port: port(),
-  protocol: oneOf(['http', 'http2', 'grpc', 'tcp'], { default: 'http' }),
-  /** Of `tcp`: connections may ride together on a link. */
+  /** Where left out, the first bytes of each connection tell. */
+  protocol: oneOf(['http', 'http2', 'grpc', 'tcp', 'tls', 'detect'], { default: 'detect' }),
+  /** Of `tcp` and `tls`: connections may ride together on a link. */
   shared: Type.Boolean({ default: false }),
   /** Where the program itself listens; where left out the agent chooses, or takes `port`. */
   targetPort: Type.Optional(port()),
@@ -120,10 +122,10 @@ function checkPorts(spec: WorkloadSpec, report: Report): void {
   refuseTwins(spec.ports, ['ports'], 'port', (each) => each.port, report);
   refuseTwins(spec.ports, ['ports'], 'name', (each) => each.name, report);
   spec.ports.forEach((each, index) => {
-    if (each.shared && each.protocol !== 'tcp') {
+    if (each.shared && !isOpaque(each.protocol)) {
       report(
         ['ports', index, 'shared'],
-        `only ports of protocol tcp are shared, this one is ${each.protocol}`,
+        `only ports of protocol tcp or tls are shared, this one is ${each.protocol}`,
       );
     }
   });

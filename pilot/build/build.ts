@@ -9,6 +9,7 @@ import { MeshError } from '../../kit/errors.ts';
 import {
   type AuthorizationPolicy,
   type Cluster,
+  clusterName,
   type EndpointSet,
   type Self,
   type ServiceRef,
@@ -134,10 +135,13 @@ export function createBuilder(options: BuilderOptions = {}): Builder {
   };
 }
 
-/** Every cluster that the routes lead to, each once. */
+/** Every cluster that the routes lead to, each once; what is no HTTP on a `detect` port goes past its routes. */
 function clusterNames(services: Iterable<ServiceRoutes>): Set<string> {
   const names = new Set<string>();
-  for (const { ports } of services) {
+  for (const { service, ports } of services) {
+    for (const { port, protocol } of ports) {
+      if (protocol === 'detect') names.add(clusterName(service, port));
+    }
     for (const { target } of ports.flatMap((port) => port.rules).flatMap((rule) => rule.backends)) {
       if ('cluster' in target) names.add(target.cluster);
     }

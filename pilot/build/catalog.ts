@@ -13,6 +13,7 @@ import type { ParentRef } from '../../mesh/resource/route-parts.ts';
 import type { ServiceSpec } from '../../mesh/resource/service.ts';
 import type { ServiceInstanceSpec } from '../../mesh/resource/service-instance.ts';
 import type { TcpRouteSpec } from '../../mesh/resource/tcp-route.ts';
+import type { TlsRouteSpec } from '../../mesh/resource/tls-route.ts';
 import type { TrafficPolicySpec } from '../../mesh/resource/traffic-policy.ts';
 import type { WorkloadSpec } from '../../mesh/resource/workload.ts';
 import type { StoredResource, World } from '../world/world.ts';
@@ -25,6 +26,7 @@ export interface Specs {
   HTTPRoute: HttpRouteSpec;
   GRPCRoute: GrpcRouteSpec;
   TCPRoute: TcpRouteSpec;
+  TLSRoute: TlsRouteSpec;
   ReferenceGrant: ReferenceGrantSpec;
   AuthorizationPolicy: AuthorizationPolicySpec;
   PeerAuthentication: PeerAuthenticationSpec;
@@ -32,7 +34,7 @@ export interface Specs {
 }
 
 export type Kind = keyof Specs;
-export type RouteKind = 'HTTPRoute' | 'GRPCRoute' | 'TCPRoute';
+export type RouteKind = 'HTTPRoute' | 'GRPCRoute' | 'TCPRoute' | 'TLSRoute';
 
 /** A stored resource whose `spec` is known. */
 export interface Stored<K extends Kind> {
@@ -62,6 +64,7 @@ const kinds: readonly Kind[] = [
   'HTTPRoute',
   'GRPCRoute',
   'TCPRoute',
+  'TLSRoute',
   'ReferenceGrant',
   'AuthorizationPolicy',
   'PeerAuthentication',
@@ -146,6 +149,7 @@ function filedUnder(kind: Kind, resource: Resource<Specs[Kind]>): string[] {
     case 'HTTPRoute':
     case 'GRPCRoute':
     case 'TCPRoute':
+    case 'TLSRoute':
       return (resource.spec as Specs[RouteKind]).parentRefs
         .filter(isServiceParent)
         .map((ref) => refKey(ref, namespace));

@@ -42,5 +42,6 @@ function timeoutsOf(policy: TrafficPolicySpec | undefined, standard: Timeouts): 
     connectMs: ms(policy?.timeouts.connect) || standard.connectMs,
     requestMs: ms(policy?.timeouts.request) ?? standard.requestMs,
     idleMs: ms(policy?.timeouts.idle) ?? standard.idleMs,
+    detectMs: ms(policy?.timeouts.detect) ?? standard.detectMs,
   };
 }

@@ -9,6 +9,7 @@ import {
   type Locality,
 } from '../../mesh/model.ts';
 import type { ServicePort } from '../../mesh/resource/service.ts';
+import type { WorkloadPort } from '../../mesh/resource/workload.ts';
 import type { InstanceRecord, World } from '../world/world.ts';
 import { type Catalog, refOf, type Stored } from './catalog.ts';
 import { createInstanceIndex, type InstanceIndex } from './instance-index.ts';
@@ -35,7 +36,7 @@ function endpointsOf(
     );
     return instances
       .of(world, workload.key)
-      .flatMap((instance) => endpointOf(world, instance, identity, target.port));
+      .flatMap((instance) => endpointOf(world, instance, identity, target));
   });
   const fixed = catalog
     .list('ServiceInstance', service.key)
@@ -48,7 +49,7 @@ function endpointOf(
   world: World,
   instance: InstanceRecord,
   identity: string,
-  targetPort: number,
+  { port: targetPort, shared }: WorkloadPort,
 ): Endpoint[] {
   if (instance.linkPort === 0 || instance.addresses.length === 0) return [];
   const node = world.nodes.get(instance.node);
@@ -65,6 +66,7 @@ function endpointOf(
       weight: 1,
       state: stateOf(instance.state, node?.alive === true),
       features: instance.features,
+      shared,
     },
   ];
 }
@@ -94,6 +96,7 @@ function fixedEndpoint(
     weight: spec.weight,
     state: spec.state,
     features: [],
+    shared: false,
   };
 }
 

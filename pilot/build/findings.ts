@@ -8,6 +8,7 @@ import type { GrpcRouteRule } from '../../mesh/resource/grpc-route.ts';
 import type { HttpRouteRule } from '../../mesh/resource/http-route.ts';
 import type { BackendRef, ParentRef } from '../../mesh/resource/route-parts.ts';
 import type { TcpRouteRule } from '../../mesh/resource/tcp-route.ts';
+import type { TlsRouteRule } from '../../mesh/resource/tls-route.ts';
 import type { World } from '../world/world.ts';
 import { backendFault } from './backends.ts';
 import {
@@ -80,6 +81,7 @@ const checks: { readonly [K in Kind]?: Check<K> } = {
   HTTPRoute: checkRoute,
   GRPCRoute: checkRoute,
   TCPRoute: checkRoute,
+  TLSRoute: checkRoute,
   Service: checkService,
   ServiceInstance(catalog, stored, find) {
     const { service } = stored.resource.spec;
@@ -134,7 +136,7 @@ function checkRoute(catalog: WholeCatalog, route: Stored<RouteKind>, find: Find)
   });
 }
 
-function redirects(rule: HttpRouteRule | GrpcRouteRule | TcpRouteRule): boolean {
+function redirects(rule: HttpRouteRule | GrpcRouteRule | TcpRouteRule | TlsRouteRule): boolean {
   const filters: readonly { readonly type: string }[] = 'filters' in rule ? rule.filters : [];
   return filters.some((filter) => filter.type === 'RequestRedirect');
 }

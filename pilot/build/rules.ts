@@ -1,4 +1,4 @@
-/** Routes of the three kinds → flat rules, one for each match, in the Gateway API's order of precedence. */
+/** Routes of all kinds → flat rules, one for each match, in the Gateway API's order of precedence. */
 import type {
   Backend,
   PathMatch,
@@ -16,7 +16,13 @@ import type { Catalog, RouteKind, Stored } from './catalog.ts';
 import { filtersOf } from './filters.ts';
 
 const noTimeouts: RouteTimeouts = { requestMs: undefined, backendRequestMs: undefined };
-const matchAll: RouteMatch = { path: undefined, method: undefined, headers: [], query: [] };
+const matchAll: RouteMatch = {
+  path: undefined,
+  method: undefined,
+  headers: [],
+  query: [],
+  serverName: undefined,
+};
 
 /** Every rule of `routes` (given oldest first), most specific first; ties keep the order of the routes. */
 export function rulesOf(catalog: Catalog, routes: readonly Stored<RouteKind>[]): RouteRule[] {
@@ -72,6 +78,10 @@ function timeoutsOf(timeouts: HttpRouteRule['timeouts']): RouteTimeouts {
 function matchesOf(route: Stored<RouteKind>, rule: HttpRouteRule | GrpcRouteRule): RouteMatch[] {
   if (route.resource.kind === 'HTTPRoute') return (rule as HttpRouteRule).matches.map(httpMatch);
   if (route.resource.kind === 'TCPRoute') return [matchAll];
+  if (isKind(route, 'TLSRoute')) {
+    const { hostnames } = route.resource.spec;
+    return hostnames.length === 0 ? [matchAll] : hostnames.map((serverName) => ({ ...matchAll, serverName }));
+  }
   const { matches } = rule as GrpcRouteRule;
   if (matches.length === 0) return [matchAll];
   return matches.map((match) => ({
@@ -89,6 +99,7 @@ function httpMatch(match: HttpRouteMatch): RouteMatch {
     method: match.method,
     headers: headerMatches(match.headers),
     query: firstOfEachName(match.queryParams.map(valueMatch)),
+    serverName: undefined,
   };
 }
 
@@ -126,12 +137,19 @@ function bySpecificity(a: RouteRule, b: RouteRule): number {
   const x = a.match;
   const y = b.match;
   return (
+    nameRank(x.serverName) - nameRank(y.serverName) ||
     rankOf(x.path) - rankOf(y.path) ||
     prefixLength(y.path) - prefixLength(x.path) ||
     Number(y.method !== undefined) - Number(x.method !== undefined) ||
     y.headers.length - x.headers.length ||
     y.query.length - x.query.length
   );
+}
+
+/** Exact names, then the longest wildcard, then none. */
+function nameRank(serverName: string | undefined): number {
+  if (serverName === undefined) return 0;
+  return serverName.startsWith('*.') ? -serverName.length : -1000;
 }
 
 function rankOf(path: PathMatch | undefined): number {

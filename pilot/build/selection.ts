@@ -38,14 +38,28 @@ export function targetOf(port: ServicePort, workload: Stored<'Workload'>): Workl
   );
 }
 
-/** What is spoken on a Service's port: its own word, else the workloads', else HTTP. */
+/** What is spoken on a Service's port: its own word, else the workloads', else that is found out. */
 export function protocolOf(catalog: Catalog, service: Stored<'Service'>, port: ServicePort): AppProtocol {
   const own = port.appProtocol ?? (port.protocol === 'TCP' ? undefined : port.protocol);
-  if (own !== undefined)
-    return own === 'kubernetes.io/h2c' ? 'http2' : own === 'kubernetes.io/ws' ? 'http' : own;
+  if (own !== undefined) return ownName(own);
   for (const workload of workloadsOf(catalog, service)) {
     const target = targetOf(port, workload);
     if (target !== undefined) return target.protocol;
   }
-  return 'http';
+  return 'detect';
+}
+
+/** Kubernetes' names for what ours are. */
+function ownName(protocol: NonNullable<ServicePort['appProtocol']>): AppProtocol {
+  switch (protocol) {
+    case 'kubernetes.io/h2c':
+      return 'http2';
+    case 'kubernetes.io/ws':
+      return 'http';
+    case 'https':
+    case 'kubernetes.io/wss':
+      return 'tls';
+    default:
+      return protocol;
+  }
 }

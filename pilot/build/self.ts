@@ -56,11 +56,11 @@ export function callsOf(catalog: Catalog, workload: Stored<'Workload'>): Call[] 
     const service = catalog.get('Service', serviceKey(ref));
     const ports = (service?.resource.spec.ports ?? []).map((each) => ({
       port: each.port,
-      protocol: service === undefined ? ('http' as const) : protocolOf(catalog, service, each),
+      protocol: service === undefined ? ('detect' as const) : protocolOf(catalog, service, each),
     }));
     const port = call.port ?? preferredPort(ports);
     if (port === undefined) return [];
-    const protocol = ports.find((each) => each.port === port)?.protocol ?? 'http';
+    const protocol = ports.find((each) => each.port === port)?.protocol ?? 'detect';
     return [{ service: ref, port, protocol, localPort: call.localPort }];
   });
 }

@@ -28,6 +28,9 @@ export const routeKindsOf: Readonly<Record<AppProtocol, readonly RouteKind[]>> =
   http2: ['HTTPRoute', 'GRPCRoute'],
   grpc: ['HTTPRoute', 'GRPCRoute'],
   tcp: ['TCPRoute'],
+  tls: ['TLSRoute', 'TCPRoute'],
+  // Connections that are no HTTP go to the Service itself.
+  detect: ['HTTPRoute', 'GRPCRoute'],
 };
 
 /** Whether callers in `namespace` have routes of their own to this Service. */

@@ -24,6 +24,7 @@ interface AnySpec {
   readonly nodeSelector?: Readonly<Record<string, string>>;
   readonly replicas?: number;
   readonly parentRefs?: readonly Ref[];
+  readonly hostnames?: readonly string[];
   readonly rules?: readonly unknown[];
   readonly targetRef?: Ref;
   readonly action?: string;
@@ -37,6 +38,7 @@ const column = (name: string, of: (spec: AnySpec) => string | undefined): Column
 
 const ports = column('PORTS', (spec) => spec.ports?.map((each) => each.port).join(','));
 const rules = column('RULES', (spec) => String(spec.rules?.length ?? 0));
+const hostnames = column('HOSTNAMES', (spec) => spec.hostnames?.join(','));
 const parents = column('PARENTS', (spec) => spec.parentRefs?.map(refText).join(','));
 const selected = column('SELECTS', (spec) => labelsText(spec.selector?.matchLabels ?? {}) || 'namespace');
 
@@ -55,6 +57,7 @@ const byKind: Readonly<Record<string, readonly Column[]>> = {
   HTTPRoute: [parents, rules],
   GRPCRoute: [parents, rules],
   TCPRoute: [parents, rules],
+  TLSRoute: [parents, hostnames, rules],
   TrafficPolicy: [
     column('TARGET', (spec) => (spec.targetRef === undefined ? undefined : refText(spec.targetRef))),
   ],

@@ -9,6 +9,7 @@ const shortNames: Readonly<Record<string, string>> = {
   hr: 'HTTPRoute',
   gr: 'GRPCRoute',
   tr: 'TCPRoute',
+  tls: 'TLSRoute',
   tp: 'TrafficPolicy',
   ap: 'AuthorizationPolicy',
   pa: 'PeerAuthentication',

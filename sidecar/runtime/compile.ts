@@ -253,6 +253,7 @@ function createApp(snapshot: Snapshot, port: InboundPort, services: CompileServi
         weight: 1,
         state: 'ready',
         features: [],
+        shared: false,
       },
     ],
   });

@@ -42,6 +42,7 @@ const samples: Readonly<Record<FormatName, readonly string[]>> = {
   token: ['x-a', 'GET', '~'],
   'field-value': ['', '- a', '#b', '"c"', 'ä: x'],
   'env-name': ['A', '_b1'],
+  'server-name': ['a.example', '*.a.example', 'x'],
   'absolute-path': ['/', '/a?b#c', '/%20'],
 };
 

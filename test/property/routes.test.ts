@@ -29,6 +29,7 @@ const match: fc.Arbitrary<RouteMatch> = fc.record({
   method: fc.option(fc.constantFrom('GET', 'POST'), { nil: undefined, freq: 2 }),
   headers: values(['h', 'i']),
   query: values(['a', 'b']),
+  serverName: fc.constant(undefined),
 });
 const rules = fc.array(match, { maxLength: 12 }).map((matches) => matches.map(asRule));
 const request = fc.record({

@@ -26,13 +26,13 @@ const text = fc.string({ maxLength: 12, unit: 'grapheme' });
 const port = fc.integer({ min: 1, max: 65535 });
 const natural = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const revision = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
-const protocol = fc.constantFrom('http', 'http2', 'grpc', 'tcp');
+const protocol = fc.constantFrom('http', 'http2', 'grpc', 'tcp', 'tls', 'detect');
 const few = <T>(member: fc.Arbitrary<T>) => fc.array(member, { maxLength: 3 });
 const maybe = <T>(member: fc.Arbitrary<T>) => fc.option(member, { nil: undefined });
 
 const service: fc.Arbitrary<ServiceRef> = record({ namespace: name, name });
 const limits = record({ maxConnections: natural, maxRequests: natural });
-const timeouts = record({ connectMs: natural, requestMs: natural, idleMs: natural });
+const timeouts = record({ connectMs: natural, requestMs: natural, idleMs: natural, detectMs: natural });
 const version = record({ epoch: revision, revision });
 
 export const anySelf: fc.Arbitrary<Self> = record({
@@ -98,6 +98,7 @@ const rule: fc.Arbitrary<RouteRule> = record({
     method: maybe(text),
     headers: few(valueMatch),
     query: few(valueMatch),
+    serverName: maybe(text),
   }),
   filters: few(filter),
   backends: few(backend),
@@ -145,6 +146,7 @@ export const anyEndpoint: fc.Arbitrary<Endpoint> = record({
   weight: natural,
   state: fc.constantFrom('ready', 'draining', 'unready', 'unknown'),
   features: few(text),
+  shared: fc.boolean(),
 });
 
 const byId = (a: Endpoint, b: Endpoint) => (a.id < b.id ? -1 : 1);

@@ -64,7 +64,7 @@ export interface StaticPair {
 export const service = { namespace: 'test', name: 'shop' };
 
 const noLimits = { maxConnections: 10_000, maxRequests: 100_000 };
-const noTimeouts = { connectMs: 2_000, requestMs: 0, idleMs: 300_000 };
+const noTimeouts = { connectMs: 2_000, requestMs: 0, idleMs: 300_000, detectMs: 5000 };
 
 /** What one of the two sidecars is told. */
 export interface Side {
@@ -190,6 +190,7 @@ export function endpointsOf(
       weight: 1,
       state: 'ready',
       features: [],
+      shared: false,
     })),
   };
 }
@@ -230,7 +231,7 @@ function adminPort({ bootstrap: { admin } }: Side): number {
 export function everythingTo(cluster: string): RouteRule {
   return {
     route: 'Service test/shop',
-    match: { path: undefined, method: undefined, headers: [], query: [] },
+    match: { path: undefined, method: undefined, headers: [], query: [], serverName: undefined },
     filters: [],
     backends: [{ weight: 1, filters: [], target: { cluster } }],
     timeouts: { requestMs: undefined, backendRequestMs: undefined },

@@ -2,7 +2,7 @@
 import type { EndpointSet, Snapshot, Version } from '../../../mesh/model.ts';
 import { type Manifest, manifestOf, type Part, partsOf } from '../../../proto/part.ts';
 
-const timeouts = { connectMs: 1000, requestMs: 0, idleMs: 0 };
+const timeouts = { connectMs: 1000, requestMs: 0, idleMs: 0, detectMs: 5000 };
 const limits = { maxConnections: 100, maxRequests: 100 };
 
 /** What `shop/WORKLOAD` gets where it calls `shop/SERVICE:80` for each of `services`. */
@@ -60,6 +60,7 @@ export function setOf(service: string, version: number, ...addresses: string[]):
       weight: 1,
       state: 'ready',
       features: [],
+      shared: false,
     })),
   };
 }

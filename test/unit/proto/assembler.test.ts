@@ -11,7 +11,7 @@ const cluster: Cluster = {
   port: 80,
   protocol: 'http',
   balance: 'round_robin',
-  timeouts: { connectMs: 1, requestMs: 2, idleMs: 3 },
+  timeouts: { connectMs: 1, requestMs: 2, idleMs: 3, detectMs: 5000 },
   retry: { attempts: 1 },
   limits: { maxConnections: 1, maxRequests: 1 },
 };
@@ -32,6 +32,7 @@ function setOf(version: number, ...ids: string[]): EndpointSet {
       weight: 1,
       state: 'ready',
       features: [],
+      shared: false,
     })),
   };
 }

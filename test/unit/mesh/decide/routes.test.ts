@@ -7,7 +7,7 @@ import type { RouteMatch, RouteRule } from '../../../../mesh/model.ts';
 function rule(route: string, match: Partial<RouteMatch>): RouteRule {
   return {
     route,
-    match: { path: undefined, method: undefined, headers: [], query: [], ...match },
+    match: { path: undefined, method: undefined, headers: [], query: [], serverName: undefined, ...match },
     filters: [],
     backends: [],
     timeouts: { requestMs: undefined, backendRequestMs: undefined },

@@ -60,7 +60,7 @@ const rows: readonly (readonly [string, string, (spec: Spec) => void, readonly s
     (spec) => {
       spec.ports[0].shared = true;
     },
-    ['spec.ports[0].shared: only ports of protocol tcp are shared, this one is http'],
+    ['spec.ports[0].shared: only ports of protocol tcp or tls are shared, this one is http'],
   ],
   [
     'HTTPRoute',

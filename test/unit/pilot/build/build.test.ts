@@ -81,16 +81,16 @@ describe('build', () => {
     assert.deepEqual(
       self.inbound.map(({ name, port, protocol, mtls, shared }) => [name, port, protocol, mtls, shared]),
       [
-        ['http', 8080, 'http', 'strict', false],
+        ['http', 8080, 'detect', 'strict', false],
         ['7000', 7000, 'tcp', 'strict', true],
       ],
     );
     assert.deepEqual(
       self.calls.map(({ service, port, protocol, localPort }) => [service.name, port, protocol, localPort]),
       [
-        ['orders', 80, 'http', undefined],
+        ['orders', 80, 'detect', undefined],
         ['ledger', 5432, 'tcp', 5432],
-        ['ghost', 1, 'http', undefined],
+        ['ghost', 1, 'detect', undefined],
       ],
     );
   });
@@ -268,6 +268,53 @@ spec:
       );
     });
 
+    it('of TLS choose by server name: exact ones, then the longest wildcard, then the rest', () => {
+      const vault = `
+apiVersion: heddle/v1
+kind: Service
+metadata: { name: orders, namespace: shop }
+spec: { selector: { app: orders }, ports: [{ name: web, port: 80, targetPort: http, appProtocol: https }] }
+`;
+      const tls = (name: string, hostnames: string) => `
+apiVersion: gateway.networking.k8s.io/v1alpha3
+kind: TLSRoute
+metadata: { name: ${name}, namespace: shop }
+spec:
+  parentRefs: [{ kind: Service, group: '', name: orders }]
+  hostnames: ${hostnames}
+  rules: [{ backendRefs: [{ name: orders-v2, port: 80, weight: 3 }, { name: orders, port: 80, weight: 1 }] }]
+`;
+      const world = [vault, tls('a', '[]'), tls('b', '["*.x.y", "*.a.x.y", "b.x.y"]')].reduce(
+        withResources,
+        worldOf(shop),
+      );
+      const found = rules(build(world));
+      assert.deepEqual(
+        found.map(({ route: name, match }) => [name, match.serverName]),
+        [
+          ['TLSRoute shop/b #0', 'b.x.y'],
+          ['TLSRoute shop/b #0', '*.a.x.y'],
+          ['TLSRoute shop/b #0', '*.x.y'],
+          ['TLSRoute shop/a #0', undefined],
+        ],
+      );
+      assert.deepEqual(targets(found[0]), ['3 shop/orders-v2:80', '1 shop/orders:80']);
+      assert.equal(build(world).services.get('shop/orders')?.ports[0]?.protocol, 'tls');
+    });
+
+    it('of requests leave the service itself in reach where its port is found out', () => {
+      const open = `
+apiVersion: heddle/v1
+kind: Service
+metadata: { name: orders, namespace: shop }
+spec: { selector: { app: orders }, ports: [{ name: web, port: 80, targetPort: http, protocol: detect }] }
+`;
+      const away = route('r', 'shop', '[{ backendRefs: [{ name: orders-v2, port: 80 }] }]');
+      const snapshot = build([open, away].reduce(withResources, worldOf(shop)));
+      assert.deepEqual(rules(snapshot).map(targets), [['1 shop/orders-v2:80']]);
+      assert.ok(snapshot.clusters.has('shop/orders:80'));
+    });
+
     it('of one port leave the others at their default', () => {
       const two = `
 apiVersion: heddle/v1
@@ -336,7 +383,12 @@ spec: { targetRef: { name: orders${spec} }
       const ofPort = policy('b', ', sectionName: web }, limits: { maxConnections: 7 }');
       const cluster = (...texts: string[]) =>
         build(texts.reduce(withResources, worldOf(shop))).clusters.get('shop/orders:80');
-      assert.deepEqual(cluster()?.timeouts, { connectMs: 5000, requestMs: 0, idleMs: 300_000 });
+      assert.deepEqual(cluster()?.timeouts, {
+        connectMs: 5000,
+        requestMs: 0,
+        idleMs: 300_000,
+        detectMs: 5000,
+      });
       assert.equal(cluster()?.retry.attempts, 1);
       assert.equal(cluster(general)?.timeouts.requestMs, 10_000);
       assert.equal(cluster(general)?.retry.attempts, 0);

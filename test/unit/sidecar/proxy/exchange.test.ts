@@ -33,7 +33,7 @@ const description: Cluster = {
   port: 80,
   protocol: 'http',
   balance: 'round_robin',
-  timeouts: { connectMs: 1_000, requestMs: 0, idleMs: 60_000 },
+  timeouts: { connectMs: 1_000, requestMs: 0, idleMs: 60_000, detectMs: 5000 },
   retry: { attempts: 1 },
   limits: { maxConnections: 10, maxRequests: 2 },
 };
@@ -50,6 +50,7 @@ const endpoint = (name: string): Endpoint => ({
   weight: 1,
   state: 'ready',
   features: [],
+  shared: false,
 });
 
 function setUp(options: { endpoints?: string[]; requestMs?: number } = {}) {

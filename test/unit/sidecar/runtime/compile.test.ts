@@ -20,7 +20,7 @@ const bootstrap: Bootstrap = {
   allowShortLifetimes: false,
 };
 
-const timeouts = { connectMs: 1_000, requestMs: 0, idleMs: 0 };
+const timeouts = { connectMs: 1_000, requestMs: 0, idleMs: 0, detectMs: 5000 };
 const limits = { maxConnections: 1, maxRequests: 1 };
 const orders = { namespace: 'shop', name: 'orders' };
 const cluster: Cluster = {
@@ -35,7 +35,7 @@ const cluster: Cluster = {
 };
 const rule: RouteRule = {
   route: 'Service shop/orders',
-  match: { path: undefined, method: undefined, headers: [], query: [] },
+  match: { path: undefined, method: undefined, headers: [], query: [], serverName: undefined },
   filters: [],
   backends: [{ weight: 1, filters: [], target: { cluster: cluster.name } }],
   timeouts: { requestMs: undefined, backendRequestMs: undefined },
@@ -56,6 +56,7 @@ const endpoints: EndpointSet = {
       weight: 1,
       state: 'ready',
       features: [],
+      shared: false,
     },
   ],
 };
