@@ -6,7 +6,7 @@
  *   NAME.prev   the same, one write older
  */
 import { createHash } from 'node:crypto';
-import { linkSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync } from 'node:fs';
 import { writeFileAtomic } from '../../kit/atomic-file.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { Log } from '../../kit/log.ts';
@@ -28,14 +28,6 @@ export function readSaved(path: string, log: Log): Buffer | undefined {
     if (read.kind === 'damaged') log.error('saved file damaged', { path: candidate, reason: read.reason });
   }
   return undefined;
-}
-
-/** The names in a folder under which values are kept. */
-export function savedNames(folder: string): string[] {
-  const names = readdirSync(folder)
-    .filter((name) => !name.endsWith('.tmp'))
-    .map((name) => name.replace(/\.prev$/, ''));
-  return [...new Set(names)];
 }
 
 type Read =

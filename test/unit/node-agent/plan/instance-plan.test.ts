@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { PlacedWorkload } from '../../../../mesh/placement.ts';
+import { type NodeSettings, planInstance, portRequests } from '../../../../node-agent/plan/instance-plan.ts';
+
+const settings: NodeSettings = {
+  node: 'n1',
+  stateDir: '/state',
+  addresses: ['10.0.0.1', 'fd00::1'],
+  loopback: ['127.0.0.1', '::1'],
+  heddle: ['node', 'heddle.ts'],
+  env: { PATH: '/bin', LC_ALL: 'C', AWS_SECRET: 'x' },
+  allowShortLifetimes: false,
+};
+
+const web: PlacedWorkload = {
+  namespace: 'shop',
+  workload: 'web',
+  account: 'front',
+  replicas: 1,
+  command: ['serve', '--port=$(PORT)', '$(UNKNOWN)', '; rm -rf $(PATH)'],
+  env: { ORDERS: 'http://$(HEDDLE_ORDERS_ADDR)/' },
+  cwd: undefined,
+  user: undefined,
+  ports: [{ name: 'http', port: 8080, protocol: 'http' }],
+  calls: [
+    { service: { namespace: 'shop', name: 'orders' }, port: 80, protocol: 'http', localPort: 9000 },
+    { service: { namespace: 'other', name: 'orders' }, port: 81, protocol: 'http', localPort: undefined },
+  ],
+  readiness: undefined,
+};
+
+const ports = {
+  outbound: 20_000,
+  link: 20_001,
+  'plain/8080': 20_002,
+  'app/8080': 20_003,
+  'call/shop/orders:80': 9000,
+  'call/other/orders:81': 20_004,
+};
+
+describe('instance plan', () => {
+  it('asks for a port for each way in and out, and for the wanted ones by number', () => {
+    assert.deepEqual(
+      portRequests(web).map(({ purpose, wanted }) => [purpose, wanted]),
+      [
+        ['outbound', undefined],
+        ['link', undefined],
+        ['plain/8080', undefined],
+        ['app/8080', undefined],
+        ['call/shop/orders:80', 9000],
+        ['call/other/orders:81', undefined],
+      ],
+    );
+    const silent = portRequests({ ...web, ports: [], calls: [] });
+    assert.deepEqual(
+      silent.map(({ purpose }) => purpose),
+      ['outbound'],
+    );
+  });
+
+  it('puts what the sidecar listens on into its bootstrap', () => {
+    const { bootstrap } = planInstance(web, 0, ports, settings);
+    assert.equal(bootstrap.instance, 'shop/web.0@n1');
+    assert.deepEqual(bootstrap.link, { hosts: ['10.0.0.1', 'fd00::1'], port: 20_001 });
+    assert.deepEqual(bootstrap.outbound, { hosts: ['127.0.0.1', '::1'], port: 20_000 });
+    assert.deepEqual(bootstrap.apps, [
+      {
+        port: 8080,
+        appHost: '127.0.0.1',
+        appPort: 20_003,
+        plain: { hosts: ['10.0.0.1', 'fd00::1'], port: 20_002 },
+      },
+    ]);
+    assert.deepEqual(
+      bootstrap.localPorts.map(({ localPort }) => localPort),
+      [9000, 20_004],
+    );
+  });
+
+  it('fills in variables word by word, with no shell, and leaves unknown ones as they are', () => {
+    const { app } = planInstance(web, 0, ports, settings).processes;
+    assert.deepEqual(app?.spec.command, ['serve', '--port=20003', '$(UNKNOWN)', '; rm -rf /bin']);
+    const env = new Map(Object.entries(app?.spec.env ?? {}));
+    assert.equal(env.get('ORDERS'), 'http://127.0.0.1:9000/');
+    assert.equal(env.get('LC_ALL'), 'C');
+    assert.equal(env.has('AWS_SECRET'), false);
+    // The namespace that was declared first has the short name.
+    assert.equal(env.get('HEDDLE_ORDERS_ADDR'), '127.0.0.1:9000');
+    assert.equal(env.get('HEDDLE_ORDERS_81_ADDR'), '127.0.0.1:20004');
+  });
+
+  it('takes the application where it listens by its own will', () => {
+    const fixed = {
+      ...web,
+      ports: [{ name: 'http', port: 8080, protocol: 'http' as const, targetPort: 3000 }],
+    };
+    assert.ok(!portRequests(fixed).some(({ purpose }) => purpose === 'app/8080'));
+    assert.equal(planInstance(fixed, 0, ports, settings).bootstrap.apps[0]?.appPort, 3000);
+    const external = planInstance({ ...web, command: [] }, 0, ports, settings);
+    assert.equal(external.processes.app, undefined);
+    assert.deepEqual(external.processes.probes.app.probe, { kind: 'port', host: '127.0.0.1', port: 8080 });
+  });
+
+  it('starts anew only what a change touches', () => {
+    const hashes = (workload: PlacedWorkload, changed: Partial<typeof ports> = {}) => {
+      const { sidecar, app } = planInstance(workload, 0, { ...ports, ...changed }, settings).processes;
+      return [sidecar.hash, app?.hash];
+    };
+    const [sidecar, app] = hashes(web);
+    assert.deepEqual(hashes(web), [sidecar, app]);
+    const [sameSidecar, otherApp] = hashes({ ...web, env: {} });
+    assert.equal(sameSidecar, sidecar);
+    assert.notEqual(otherApp, app);
+    const [otherSidecar, sameApp] = hashes(web, { link: 29_999 });
+    assert.notEqual(otherSidecar, sidecar);
+    assert.equal(sameApp, app);
+  });
+});
