@@ -25,7 +25,7 @@ interface Count {
 }
 
 /** Raise it when tests are added; it guards against files that silently no longer run. */
-const leastTests = 1_500;
+const leastTests = 2_000;
 /** One file, with all its tests. Generous: CI machines are shared. */
 const fileTimeoutMs = 10 * 60_000;
 const cores = Math.min(availableParallelism(), 4);
