@@ -98,7 +98,7 @@ async function open(options: PilotOptions, closers: Closer[]): Promise<Omit<Pilo
   closers.push(() => store.close());
 
   const storage = createCaStorage(store);
-  const isFirst = (await storage.load()) === undefined;
+  const isFirst = (await firstAnswer(options, storage.load())) === undefined;
   const { path, source, mayCreate } = options.secret;
   const whenMissing = isFirst && mayCreate ? 'create' : 'fail';
   const authority = await openAuthority({
@@ -211,4 +211,18 @@ function openStore({ store }: PilotOptions): Promise<Store> {
     });
   }
   return kind.open(store.options);
+}
+
+/** The first call of a store shows whether it is there at all. */
+async function firstAnswer<T>({ store }: PilotOptions, call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (cause) {
+    const isAway =
+      cause instanceof MeshError && (cause.code === 'unavailable' || cause.code === 'deadline_exceeded');
+    if (!isAway) throw cause;
+    const where = store.options.etcd?.hosts.join(', ') ?? store.options.embedded?.path ?? '';
+    const why = `the ${store.kind} store at ${where} does not answer: start it or name another (${cause.message})`;
+    throw new MeshError('unavailable', why, { origin: 'upstream', cause });
+  }
 }

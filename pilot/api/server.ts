@@ -54,6 +54,8 @@ const keepAliveTimeoutMs = 5_000;
 const maxConnections = 512;
 const maxHeaderBytes = 16 * 1024;
 
+const takenHint = 'the port is taken: choose another, or 0 for a free one';
+
 /** Listens, or throws `invalid` (plaintext beyond loopback) or `unavailable` (the address cannot be had). */
 export async function startApi(options: ApiOptions): Promise<Api> {
   const { listen, log } = options;
@@ -155,8 +157,7 @@ function createListener(listen: ApiListen, handle: RequestListener): Server {
 function listening(server: Server, { host, port }: ApiListen): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause) => {
-      const why =
-        (cause as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'the port is taken' : messageOf(cause);
+      const why = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE' ? takenHint : messageOf(cause);
       const message = `the API cannot listen on ${host}:${port}: ${why}`;
       reject(new MeshError('unavailable', message, { origin: 'local', cause }));
     });

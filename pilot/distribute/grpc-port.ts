@@ -1,5 +1,5 @@
 /** One gRPC port of the pilot: its limits, its binding, its end. */
-import { Server } from '@grpc/grpc-js';
+import { logVerbosity, Server, setLogVerbosity } from '@grpc/grpc-js';
 import { MeshError, messageOf } from '../../kit/errors.ts';
 import { maxMessageBytes } from '../../proto/protocol.ts';
 import type { PilotCredentials } from './credentials.ts';
@@ -9,6 +9,9 @@ export interface GrpcPort {
   readonly port: number;
   close(): void;
 }
+
+// What it would write to standard error comes to us as errors.
+setLogVerbosity(logVerbosity.NONE);
 
 const serverOptions = {
   'grpc.max_receive_message_length': maxMessageBytes,
