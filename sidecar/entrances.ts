@@ -100,6 +100,11 @@ export class Entrances {
     for (const context of this.#connections) context.connection?.drain();
   }
 
+  /** Memory is short: connections without a request close, the others after their answers; links stay. */
+  shrink(): void {
+    for (const context of this.#connections) if (!context.isLink) context.connection?.drain();
+  }
+
   /** Nobody stays longer than the certificate that let him in. */
   endExpired(): void {
     const nowMs = this.#services.proxy.clock.wallMs();
@@ -183,17 +188,20 @@ export class Entrances {
   async #listen(name: string, host: string, port: number, onSocket: (socket: Socket) => void): Promise<void> {
     const socketName = `${name} ${host}`;
     const fd = this.#services.inherited.take(socketName);
-    const listener = await listen({ host, port, ...(fd === undefined ? {} : { fd }) }, onSocket);
+    const { descriptors } = this.#services.reach.net;
+    const options = { host, port, ...(descriptors && { descriptors }), ...(fd === undefined ? {} : { fd }) };
+    const listener = await listen(options, onSocket);
     this.#listeners.push({ name: socketName, listener });
   }
 
   /** On both loopback addresses, as far as the machine or the predecessor has them. */
   async #listenLocal(name: string, port: number, onSocket: (socket: Socket) => void): Promise<void> {
-    const { inherited } = this.#services;
+    const { inherited, reach } = this.#services;
+    const { descriptors } = reach.net;
     const hosts = ['127.0.0.1', '::1'].filter((host) => inherited.has(`${name} ${host}`));
     for (const host of hosts) await this.#listen(name, host, port, onSocket);
     if (hosts.length > 0) return;
-    for (const listener of await listenLocal({ port }, onSocket)) {
+    for (const listener of await listenLocal({ port, ...(descriptors && { descriptors }) }, onSocket)) {
       this.#listeners.push({ name: `${name} ${listener.host}`, listener });
     }
   }
@@ -245,8 +253,9 @@ export class Entrances {
   #serve(conn: SocketConn, protocol: string, planner: Planner, kind: 'link' | 'plain'): void {
     const { proxy, reach } = this.#services;
     const codec = reach.codecs.get(protocol) as Codec;
-    const context = new ServeContext(proxy, planner, protocol, conn.peer, this.#connections);
     const isLink = kind === 'link';
+    const connections = this.#connections;
+    const context = new ServeContext({ proxy, planner, protocol, peer: conn.peer, isLink, connections });
     const { net, memo } = reach;
     const options = { link: isLink, idleMs: isLink ? linkIdleMs : idleMs, timers: net.timers, memo };
     context.connection = codec.serve(conn, context, options);

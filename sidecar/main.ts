@@ -1,7 +1,9 @@
 /** `heddle sidecar`: the only reader of the environment and caller of `process.exit` in the sidecar. */
 import type { Command } from 'commander';
+import { systemClock } from '../kit/clock.ts';
 import { messageOf } from '../kit/errors.ts';
-import { createLog, type LogLevel } from '../kit/log.ts';
+import { createLog, type Log, type LogLevel } from '../kit/log.ts';
+import { defaultMemoryLimit, parseMemorySize } from './memory.ts';
 import { inheritedDescriptors } from './net/listen-fd.ts';
 import { type Running, runStatic, runWithAgent } from './run.ts';
 import type { Sidecar } from './sidecar.ts';
@@ -12,6 +14,7 @@ interface RunFlags {
   readonly agent?: string;
   readonly instance?: string;
   readonly logLevel: LogLevel;
+  readonly memoryLimit?: string;
   readonly printReady?: boolean;
 }
 
@@ -27,6 +30,10 @@ export function sidecarCommands(program: Command): void {
     .option('--agent <socket>', "the instance's Unix socket on the node agent")
     .option('--instance <id>', 'which instance: NAMESPACE/WORKLOAD.INDEX@NODE (with --agent)')
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .option(
+      '--memory-limit <size>',
+      "bytes, or with Ki, Mi, Gi; by default the control group's limit, at most 1Gi",
+    )
     .option('--print-ready', 'print one JSON line on standard output when serving')
     .addHelpText(
       'after',
@@ -68,8 +75,10 @@ async function run(flags: RunFlags): Promise<void> {
   process.on('SIGHUP', replace);
   process.on('SIGTERM', () => end(undefined));
   process.on('SIGINT', () => end(undefined));
+  endOnFault(log, () => running);
   const options = {
     log,
+    memoryLimitBytes: memoryLimitOf(flags),
     onReady,
     onEnd: end,
     inherited: new InheritedSockets(inheritedDescriptors(process.env, process.pid)),
@@ -90,7 +99,38 @@ async function run(flags: RunFlags): Promise<void> {
   }
 }
 
-function fail(thrown: unknown): void {
+function memoryLimitOf({ memoryLimit }: RunFlags): number {
+  try {
+    return memoryLimit === undefined ? defaultMemoryLimit() : parseMemorySize(memoryLimit);
+  } catch (thrown) {
+    return fail(thrown);
+  }
+}
+
+/** How long requests in flight may take to end after a fault that nobody caught. */
+const faultDrainMs = 5_000;
+
+/**
+ * After an error that nobody caught the state of the process is in doubt: it takes nothing new, lets what is in
+ * flight end for a moment, and goes; its supervisor starts another.
+ */
+function endOnFault(log: Log, running: () => Running | undefined): void {
+  let isEnding = false;
+  process.on('uncaughtException', (thrown, origin) => {
+    const stack = thrown instanceof Error ? thrown.stack : String(thrown);
+    log.error('uncaught fault, ending', { origin, stack });
+    if (isEnding) return;
+    isEnding = true;
+    process.exitCode = 1;
+    const end = () => process.exit(1);
+    const sidecar = running();
+    if (sidecar === undefined) return end();
+    systemClock.after(faultDrainMs, end);
+    sidecar.drain().then(end, end);
+  });
+}
+
+function fail(thrown: unknown): never {
   process.stderr.write(`heddle sidecar: ${messageOf(thrown)}\n`);
   process.exit(1);
 }

@@ -28,6 +28,8 @@ export interface Running {
 export interface RunOptions {
   readonly log: Log;
   readonly inherited: InheritedSockets;
+  /** Memory that the process may use. */
+  readonly memoryLimitBytes: number;
   /** Starts this program again with these sockets; resolves when that process serves. */
   readonly startSuccessor: (sockets: readonly OpenSocket[]) => Promise<void>;
   /** Called when the sidecar serves. */
@@ -132,7 +134,7 @@ function createSidecar(
   identity: IdentityBundle | undefined,
   snapshot: Snapshot,
   resolver: Resolver | undefined,
-  { log, onEnd, inherited }: RunOptions,
+  { log, onEnd, inherited, memoryLimitBytes }: RunOptions,
 ): Sidecar {
   const onDrainAsked = () => onEnd(undefined);
   return new Sidecar({
@@ -141,6 +143,7 @@ function createSidecar(
     snapshot,
     resolver,
     inherited,
+    memoryLimitBytes,
     clock: systemClock,
     random: systemRandom,
     log,

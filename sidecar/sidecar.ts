@@ -17,14 +17,18 @@ import { FieldMemo } from './codec/field-memo.ts';
 import { createCodecs } from './codec/index.ts';
 import { Entrances } from './entrances.ts';
 import { exposedPorts } from './exposure.ts';
+import { releaseMemory, usedMemory } from './memory.ts';
+import { DescriptorBudget, openFilesLimit } from './net/descriptors.ts';
 import { createFlusher } from './net/flush.ts';
 import { TimerWheel } from './net/timer-wheel.ts';
 import { createCredentials, type TlsCredentials } from './net/tls-credentials.ts';
 import { AccessLog } from './observe/access-log.ts';
 import { renderMetrics } from './observe/exposition.ts';
 import { Metrics } from './observe/metrics.ts';
+import { Overload } from './overload.ts';
 import { reauthorize } from './proxy/inbound.ts';
 import { LiveList } from './proxy/live-list.ts';
+import { noPressure } from './proxy/pressure.ts';
 import { RequestIds } from './proxy/request-ids.ts';
 import type { ProxyState } from './proxy/serve.ts';
 import { compileRuntime, settleClusters } from './runtime/compile.ts';
@@ -40,6 +44,8 @@ export interface SidecarInit {
   readonly resolver: Resolver | undefined;
   /** Listening sockets of the process that this one succeeds. */
   readonly inherited: InheritedSockets;
+  /** Memory that this process may use. */
+  readonly memoryLimitBytes: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -65,6 +71,8 @@ export class Sidecar {
   readonly #reach: ReachServices;
   readonly #entrances: Entrances;
   readonly #admin: AdminServer;
+  readonly #descriptors = new DescriptorBudget(openFilesLimit());
+  readonly #overload: Overload;
   #credentials: TlsCredentials | undefined;
   #expiryTimer: Timer | undefined;
   #warnedPorts = '';
@@ -76,7 +84,7 @@ export class Sidecar {
     this.#credentials = init.identity === undefined ? undefined : createCredentials(init.identity);
     this.#accessLog = new AccessLog({ file: bootstrap.accessLogFile, random });
     const timers = new TimerWheel(clock);
-    const net = { flusher: createFlusher(), timers };
+    const net = { flusher: createFlusher(), timers, descriptors: this.#descriptors };
     const memo = new FieldMemo(randomInt(2 ** 32));
     const codecs = createCodecs({ ...net, random });
     this.#reach = { net, clock, codecs, memo, credentials: () => this.#credentials };
@@ -92,7 +100,17 @@ export class Sidecar {
       live: new LiveList(),
       log,
       inboundTunnels: new Set(),
+      pressure: noPressure(),
     };
+    this.#overload = new Overload({
+      limitBytes: init.memoryLimitBytes,
+      clock,
+      log,
+      usedBytes: usedMemory,
+      pressure: this.#proxy.pressure,
+      shrink: () => this.#shrink(),
+      collect: releaseMemory,
+    });
     settleClusters(runtime, undefined);
     this.#accessLog.mode = init.snapshot.self.accessLog;
     const { resolver, inherited } = init;
@@ -127,6 +145,7 @@ export class Sidecar {
     await this.#admin.open(bootstrap.admin, inherited.take(adminSocketName));
     await this.#entrances.open(bootstrap, this.#credentials);
     inherited.closeRest();
+    this.#overload.start();
     this.#expiryTimer = this.#init.clock.every(expiryCheckMs, () => this.#entrances.endExpired());
     this.state = 'ready';
     await this.#warnOfExposure();
@@ -183,6 +202,7 @@ export class Sidecar {
     this.state = 'stopped';
     const error = new MeshError('draining', 'the sidecar stops', { origin: 'local' });
     this.#expiryTimer?.cancel();
+    this.#overload.stop();
     this.#entrances.close(error);
     for (const cluster of this.#proxy.runtime.clusters.values()) cluster.destroy(error);
     for (const { app } of this.#proxy.runtime.inbound.values()) app.destroy(error);
@@ -194,6 +214,14 @@ export class Sidecar {
     return (
       this.#entrances.connections > 0 || this.#proxy.live.size > 0 || this.#proxy.inboundTunnels.size > 0
     );
+  }
+
+  /** Gives back what lies idle, on both sides. */
+  #shrink(): void {
+    const { clusters, inbound } = this.#proxy.runtime;
+    this.#entrances.shrink();
+    for (const cluster of clusters.values()) cluster.shrink();
+    for (const { app } of inbound.values()) app.shrink();
   }
 
   #compile(snapshot: Snapshot, before: Runtime | undefined): Runtime {
@@ -211,10 +239,30 @@ export class Sidecar {
           configVersion: this.#proxy.runtime.snapshot.version.revision,
           certificateExpirySeconds: (this.#credentials?.svid.notAfterMs ?? 0) / 1000,
           accessLogDropped: this.#accessLog.dropped,
+          overloadLevel: this.#overload.rank,
+          memoryUsedBytes: usedMemory(),
+          memoryLimitBytes: this.#overload.limitBytes,
+          requestsShed: this.#proxy.pressure.shed,
+          connectionsOpen: this.#descriptors,
+          connectionsDropped: this.#descriptors.dropped,
+          dialsRefused: this.#descriptors.refusedDials,
         }),
       config: () => this.#proxy.runtime.snapshot,
       clusters: () => [...this.#proxy.runtime.clusters.values()].map(describeCluster),
+      overload: () => this.#describeOverload(),
       drain: () => this.#init.onDrainAsked(),
+    };
+  }
+
+  #describeOverload(): unknown {
+    const { level, entered, limitBytes } = this.#overload;
+    const { total, perSide, downstream, upstream, dropped, refusedDials } = this.#descriptors;
+    return {
+      level,
+      entered,
+      memory: { usedBytes: usedMemory(), limitBytes },
+      requestsShed: this.#proxy.pressure.shed,
+      descriptors: { total, perSide, downstream, upstream, dropped, refusedDials },
     };
   }
 

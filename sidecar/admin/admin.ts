@@ -1,7 +1,7 @@
 /**
  * The admin page of one sidecar, on a Unix socket or a loopback port, served by our own HTTP/1.1 codec.
  *
- *   GET /ready · GET /metrics · GET /config · GET /clusters · POST /drain
+ *   GET /ready · GET /metrics · GET /config · GET /clusters · GET /overload · POST /drain
  */
 import type { MeshError } from '../../kit/errors.ts';
 import { messageOf } from '../../kit/errors.ts';
@@ -20,6 +20,7 @@ export interface AdminActions {
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
   config(): unknown;
   clusters(): unknown;
+  overload(): unknown;
   /** Begins the drain; the process ends when it is done. */
   drain(): void;
 }
@@ -74,7 +75,7 @@ async function answer(
   stream.sendEnd(undefined);
 }
 
-const paths = ['GET /ready', 'GET /metrics', 'GET /config', 'GET /clusters', 'POST /drain'];
+const paths = ['GET /ready', 'GET /metrics', 'GET /config', 'GET /clusters', 'GET /overload', 'POST /drain'];
 
 async function pageFor(request: string, actions: AdminActions): Promise<AdminPage> {
   switch (request) {
@@ -88,6 +89,8 @@ async function pageFor(request: string, actions: AdminActions): Promise<AdminPag
       return jsonPage(actions.config());
     case 'GET /clusters':
       return jsonPage(actions.clusters());
+    case 'GET /overload':
+      return jsonPage(actions.overload());
     case 'POST /drain':
       actions.drain();
       return textPage(202, 'draining');

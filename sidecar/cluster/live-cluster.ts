@@ -97,6 +97,11 @@ export class LiveCluster {
     for (const host of this.#hosts.values()) if (host.pool.connections > 0) host.pool.replace();
   }
 
+  /** Memory is short: connections that lie idle are closed. */
+  shrink(): void {
+    for (const host of this.#hosts.values()) host.pool.shrink();
+  }
+
   drain(): void {
     for (const host of this.#hosts.values()) host.pool.drain();
   }

@@ -28,6 +28,8 @@ export interface PoolOptions {
   readonly requestsPerConnection: number;
   readonly maxConnections: number;
   readonly maxWaiting: number;
+  /** Whether there is a descriptor for one more; without one the line waits for the connections there are. */
+  readonly mayDial?: () => boolean;
 }
 
 export class Pool {
@@ -80,6 +82,13 @@ export class Pool {
     this.#dial((connected) => {
       if (connected) for (const entry of outgoing) entry.connection?.drain();
     });
+  }
+
+  /** Closes connections that nobody uses. */
+  shrink(): void {
+    for (const entry of [...this.#entries]) {
+      if (entry.connection?.active === 0) entry.connection.drain();
+    }
   }
 
   /** No new requests; connections close as theirs end. */
@@ -144,7 +153,8 @@ export class Pool {
     while (
       !this.#isClosed &&
       this.#waiting.length > this.#dialling * this.#options.requestsPerConnection &&
-      this.#entries.size + this.#dialling < this.#options.maxConnections
+      this.#entries.size + this.#dialling < this.#options.maxConnections &&
+      (this.#entries.size + this.#dialling === 0 || this.#options.mayDial?.() !== false)
     ) {
       this.#dial();
     }

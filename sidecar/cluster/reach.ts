@@ -53,6 +53,7 @@ export function createPoolFactory(services: ReachServices): PoolFactory {
       requestsPerConnection: perConnection,
       maxConnections: cluster.limits.maxConnections,
       maxWaiting,
+      mayDial: () => net.descriptors?.mayDial ?? true,
     });
   };
 }
@@ -101,7 +102,8 @@ async function openTls(
     });
   }
   const timeoutMs = cluster.timeouts.connectMs;
-  const raw = await connectSocket(target, { clock, timeoutMs });
+  const { descriptors } = net;
+  const raw = await connectSocket(target, { clock, timeoutMs, ...(descriptors && { descriptors }) });
   return new Promise((resolve, reject) => {
     connectTls(raw, {
       credentials: current,

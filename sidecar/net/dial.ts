@@ -5,6 +5,7 @@
 import { connect, isIP, type Socket } from 'node:net';
 import type { Clock } from '../../kit/clock.ts';
 import { MeshError } from '../../kit/errors.ts';
+import type { DescriptorBudget } from './descriptors.ts';
 import { dialError } from './node-errors.ts';
 import { type ConnServices, SocketConn } from './socket-conn.ts';
 
@@ -21,6 +22,8 @@ export interface DialOptions {
   readonly timeoutMs: number;
   /** Gives up; the promise is rejected with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Where the connection takes its place. */
+  readonly descriptors?: DescriptorBudget;
 }
 
 /** A plaintext connection; rejects with a `MeshError` of origin upstream and retry always. */
@@ -29,7 +32,11 @@ export async function dial(
   services: ConnServices,
   options: DialOptions,
 ): Promise<SocketConn> {
-  const socket = await connectSocket(target, options);
+  const { descriptors } = services;
+  const socket = await connectSocket(
+    target,
+    descriptors === undefined ? options : { ...options, descriptors },
+  );
   const peer = { address: target.address, port: target.port, tls: undefined };
   return new SocketConn(socket, services, { origin: 'upstream', peer });
 }
@@ -45,6 +52,11 @@ export function connectSocket(target: DialTarget, options: DialOptions): Promise
     if (isIP(target.address) === 0) {
       return reject(dialError(new Error('not a literal address'), where));
     }
+    const { descriptors } = options;
+    if (descriptors?.takeUpstream() === false) {
+      const message = `no descriptor left for a connection to ${where}`;
+      return reject(new MeshError('limit_exceeded', message, { origin: 'local' }));
+    }
     const socket = connect({
       host: target.address,
       port: target.port,
@@ -54,6 +66,7 @@ export function connectSocket(target: DialTarget, options: DialOptions): Promise
       keepAliveInitialDelay: keepAliveInitialDelayMs,
       autoSelectFamily: false,
     });
+    if (descriptors !== undefined) socket.on('close', descriptors.giveBackUpstream);
     const settle = (): void => {
       timer.cancel();
       signal?.removeEventListener('abort', onAbort);

@@ -6,6 +6,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { MeshError } from '../../kit/errors.ts';
+import type { DescriptorBudget } from './descriptors.ts';
 import { openListeningSocket } from './listen-fd.ts';
 import { codeOf, listenError } from './node-errors.ts';
 
@@ -25,6 +26,8 @@ export interface ListenOptions {
   readonly backlog?: number;
   /** Connections beyond are dropped at accept and counted. */
   readonly maxConnections?: number;
+  /** Where accepted connections take their place, together with those of other listeners. */
+  readonly descriptors?: DescriptorBudget;
 }
 
 export interface Listener {
@@ -32,7 +35,7 @@ export interface Listener {
   readonly port: number;
   /** The socket's descriptor, for a successor; undefined where it is not known. */
   readonly fd: number | undefined;
-  /** Connections dropped because of `maxConnections`. */
+  /** Connections dropped because of `maxConnections` or the budget of descriptors. */
   readonly dropped: number;
   /** Stops accepting, at once; accepted connections stay. Calling it twice is harmless. */
   close(): void;
@@ -53,8 +56,17 @@ export async function listen(options: ListenOptions, onSocket: (socket: Socket) 
   server.on('drop', () => {
     dropped++;
   });
+  const { descriptors } = options;
   server.on('connection', (socket) => {
     socket.on('error', ignoreError);
+    if (descriptors !== undefined) {
+      if (!descriptors.takeDownstream()) {
+        dropped++;
+        socket.destroy();
+        return;
+      }
+      socket.on('close', descriptors.giveBackDownstream);
+    }
     onSocket(socket);
   });
   let fd: number | undefined;

@@ -9,6 +9,7 @@
 import type { Socket } from 'node:net';
 import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
 import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
+import type { DescriptorBudget } from './descriptors.ts';
 import { connectionError } from './node-errors.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
 
@@ -30,6 +31,8 @@ const lingerStuckMs = 30_000;
 export interface ConnServices {
   readonly flusher: Flusher;
   readonly timers: TimerWheel;
+  /** Of what is dialled; absent where nobody counts. */
+  readonly descriptors?: DescriptorBudget;
 }
 
 export interface SocketConnInit {

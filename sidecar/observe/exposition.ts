@@ -11,6 +11,14 @@ export interface Gauges {
   readonly configVersion: number;
   readonly certificateExpirySeconds: number;
   readonly accessLogDropped: number;
+  /** 0 normal, 1 closing, 2 shrinking, 3 shedding. */
+  readonly overloadLevel: number;
+  readonly memoryUsedBytes: number;
+  readonly memoryLimitBytes: number;
+  readonly requestsShed: number;
+  readonly connectionsOpen: { readonly downstream: number; readonly upstream: number };
+  readonly connectionsDropped: number;
+  readonly dialsRefused: number;
 }
 
 export interface Page {
@@ -54,6 +62,22 @@ export async function renderMetrics(metrics: Metrics, gauges: Gauges): Promise<P
   gauge(metricNames.certificateExpiry, 'When the certificate ends, in seconds since 1970').set(
     gauges.certificateExpirySeconds,
   );
+  gauge(metricNames.overloadLevel, '0 normal, 1 closing, 2 shrinking, 3 shedding').set(gauges.overloadLevel);
+  gauge(metricNames.memoryUsed, 'Memory in use').set(gauges.memoryUsedBytes);
+  gauge(metricNames.memoryLimit, 'Memory that may be used').set(gauges.memoryLimitBytes);
+  counter(metricNames.shed, 'Requests answered 503 for want of memory').inc(gauges.requestsShed);
+  const open = new Gauge({
+    name: metricNames.connectionsOpen,
+    help: 'Connections that hold a descriptor',
+    labelNames: ['side'],
+    registers: [registry],
+  });
+  open.set({ side: 'downstream' }, gauges.connectionsOpen.downstream);
+  open.set({ side: 'upstream' }, gauges.connectionsOpen.upstream);
+  counter(metricNames.connectionsDropped, 'Connections dropped for want of descriptors').inc(
+    gauges.connectionsDropped,
+  );
+  counter(metricNames.dialsRefused, 'Connections not made for want of descriptors').inc(gauges.dialsRefused);
   return { contentType: registry.contentType, body: `${await registry.metrics()}${durationText(metrics)}` };
 }
 

@@ -38,6 +38,13 @@ export const metricNames = {
   configVersion: 'heddle_config_version',
   configRejected: 'heddle_config_rejected_total',
   certificateExpiry: 'heddle_certificate_expiry_seconds',
+  overloadLevel: 'heddle_overload_level',
+  memoryUsed: 'heddle_memory_used_bytes',
+  memoryLimit: 'heddle_memory_limit_bytes',
+  shed: 'heddle_requests_shed_total',
+  connectionsOpen: 'heddle_connections_open',
+  connectionsDropped: 'heddle_connections_dropped_total',
+  dialsRefused: 'heddle_dials_refused_total',
 } as const;
 
 const statusClasses = 6;

@@ -21,6 +21,7 @@ import type { SeriesSet } from '../observe/series.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Exchange } from './exchange.ts';
 import type { LiveList } from './live-list.ts';
+import type { Pressure } from './pressure.ts';
 import type { RequestIds } from './request-ids.ts';
 import type { Tunnel } from './tunnel.ts';
 
@@ -36,6 +37,8 @@ export interface ProxyState {
   readonly random: Random;
   readonly live: LiveList;
   readonly log: Log;
+  /** How short memory is. */
+  readonly pressure: Pressure;
   /** Opaque connections to the application, for a changed authorization to judge again. */
   readonly inboundTunnels: Set<InboundTunnel>;
 }
@@ -54,6 +57,16 @@ export interface Planner {
   readonly unrouted: SeriesSet;
 }
 
+export interface ServeInit {
+  readonly proxy: ProxyState;
+  readonly planner: Planner;
+  readonly protocol: string;
+  readonly peer: Peer;
+  readonly isLink: boolean;
+  /** All that are being served; it is among them until it closes. */
+  readonly connections: Set<ServeContext>;
+}
+
 /** The requests of one downstream connection. */
 export class ServeContext implements RequestAcceptor {
   readonly proxy: ProxyState;
@@ -62,24 +75,21 @@ export class ServeContext implements RequestAcceptor {
   readonly unrouted: SeriesSet;
   readonly protocol: string;
   readonly peer: Peer;
+  /** A link carries many callers' requests and costs as much as one of their connections: it is kept. */
+  readonly isLink: boolean;
   /** The receiver's series for this caller, by port; the inbound planner fills it. */
   readonly seriesByPort = new Map<number, SeriesSet>();
   readonly #connections: Set<ServeContext>;
   connection: ServerConnection | undefined;
 
-  constructor(
-    proxy: ProxyState,
-    planner: Planner,
-    protocol: string,
-    peer: Peer,
-    connections: Set<ServeContext>,
-  ) {
+  constructor({ proxy, planner, protocol, peer, isLink, connections }: ServeInit) {
     this.proxy = proxy;
     this.planner = planner;
     this.direction = planner.direction;
     this.unrouted = planner.unrouted;
     this.protocol = protocol;
     this.peer = peer;
+    this.isLink = isLink;
     this.#connections = connections;
     connections.add(this);
     proxy.metrics.accepted++;
@@ -87,8 +97,11 @@ export class ServeContext implements RequestAcceptor {
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): RequestReceiver {
     const exchange = new Exchange(this, stream, head, end);
+    const { pressure } = this.proxy;
+    if (pressure.closesConnections && !this.isLink) this.connection?.drain();
     try {
-      this.planner.plan(exchange);
+      if (pressure.sheds) shed(exchange, pressure);
+      else this.planner.plan(exchange);
     } catch (thrown) {
       // Our own bug ends this exchange and nothing else.
       this.proxy.log.error('exchange failed', {
@@ -108,4 +121,9 @@ export class ServeContext implements RequestAcceptor {
   onConnectionClosed(): void {
     this.#connections.delete(this);
   }
+}
+
+function shed(exchange: Exchange, pressure: Pressure): void {
+  pressure.shed++;
+  exchange.refuse(new MeshError('overloaded', 'this sidecar is short of memory', { origin: 'local' }));
 }

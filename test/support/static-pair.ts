@@ -40,8 +40,22 @@ export interface PairOptions {
   readonly policies?: readonly AuthorizationPolicy[];
   readonly limits?: Partial<Cluster['limits']>;
   readonly timeouts?: Partial<Cluster['timeouts']>;
+  /** How the two processes are started, where it matters. */
+  readonly start?: { readonly caller?: StartOptions; readonly receiver?: StartOptions };
   /** More endpoints of every cluster, to be picked as well. */
   readonly deadEndpoints?: number;
+}
+
+export interface StartOptions {
+  /** After `sidecar run`. */
+  readonly args?: readonly string[];
+  /** Before the program. */
+  readonly nodeArgs?: readonly string[];
+  /** The built executable in place of the sources. */
+  readonly program?: string;
+  /** A command that runs the rest, such as `prlimit`. */
+  readonly wrapper?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface StaticPair {
@@ -205,8 +219,8 @@ export async function startStaticPair(
   return {
     mesh,
     callerFile: configFile(folder, caller),
-    receiver: await startStatic(t, folder, mesh, receiver),
-    caller: await startStatic(t, folder, mesh, caller),
+    receiver: await startStatic(t, folder, mesh, receiver, options.start?.receiver),
+    caller: await startStatic(t, folder, mesh, caller, options.start?.caller),
     ...addressesOf(caller, receiver),
   };
 }
@@ -243,12 +257,13 @@ async function startStatic(
   folder: string,
   mesh: TestMesh,
   side: Side,
+  start: StartOptions = {},
 ): Promise<RunningProcess> {
   const file = configFile(folder, side);
   const { account, bootstrap, snapshot } = side;
   const bundle = await mesh.bundle(account);
   writeFileSync(file, formatStaticConfig({ bootstrap, identity: { kind: 'inline', bundle }, snapshot }));
-  return startSidecar(t, ['--config', file]);
+  return startSidecar(t, ['--config', file], start);
 }
 
 function configFile(folder: string, { account }: Side): string {
@@ -258,10 +273,15 @@ function configFile(folder: string, { account }: Side): string {
 /** A sidecar process that serves. */
 export async function startSidecar(
   t: Pick<TestContext, 'after'>,
-  args: readonly string[],
+  config: readonly string[],
+  { args = [], nodeArgs = [], program = 'bin/heddle.ts', wrapper = [], env = {} }: StartOptions = {},
 ): Promise<RunningProcess> {
+  const run = [...nodeArgs, program, 'sidecar', 'run', '--print-ready', ...config, ...args];
+  const [command = process.execPath, ...before] = wrapper;
   const sidecar = await startProcess(t, {
-    args: ['bin/heddle.ts', 'sidecar', 'run', '--print-ready', ...args],
+    command,
+    args: wrapper.length === 0 ? run : [...before, process.execPath, ...run],
+    env,
   });
   await sidecar.printed(/"ready":true/);
   return sidecar;

@@ -91,6 +91,7 @@ export class Http1ServerConnection
   }
 
   drain(): void {
+    if (this.#draining) return;
     this.#draining = true;
     // A request may be on its way on an idle connection: it is still answered, with `connection: close`.
     if (this.#state === 'idle') this.#arm('idle', drainIdleMs);

@@ -26,13 +26,21 @@ interface Dial {
   readonly done: Parameters<Connect>[1];
 }
 
-function createPool(options: { capacity?: number; maxConnections?: number; maxWaiting?: number } = {}) {
+interface Options {
+  readonly capacity?: number;
+  readonly maxConnections?: number;
+  readonly maxWaiting?: number;
+  readonly mayDial?: () => boolean;
+}
+
+function createPool(options: Options = {}) {
   const dials: Dial[] = [];
   const pool = new Pool({
     connect: (owner, done) => dials.push({ owner, done }),
     requestsPerConnection: options.capacity ?? 1,
     maxConnections: options.maxConnections ?? 10,
     maxWaiting: options.maxWaiting ?? 10,
+    mayDial: options.mayDial ?? (() => true),
   });
   const acquire = () => {
     const waiter = new Waiter();
@@ -158,6 +166,36 @@ describe('Pool', () => {
     dials.shift()?.done(refused, undefined);
     assert.deepEqual(old.connection.calls, []);
     assert.equal(acquire().connection, old.connection);
+  });
+
+  it('waits for its own connections while there is no descriptor for another', () => {
+    let mayDial = true;
+    const { dials, acquire, connect, finish } = createPool({ mayDial: () => mayDial });
+    acquire();
+    const connected = connect();
+    mayDial = false;
+    const second = acquire();
+    assert.equal(dials.length, 0);
+    finish(connected);
+    assert.equal(second.connection, connected.connection);
+  });
+
+  it('dials all the same where it has no connection at all, for somebody must say what is wrong', () => {
+    const { dials, acquire } = createPool({ mayDial: () => false });
+    acquire();
+    assert.equal(dials.length, 1);
+  });
+
+  it('closes what lies idle when it is shrunk, and keeps what is in use', () => {
+    const { pool, acquire, connect } = createPool();
+    acquire();
+    const busy = connect();
+    busy.connection.available = 0;
+    busy.connection.active = 1;
+    acquire();
+    const idle = connect();
+    pool.shrink();
+    assert.deepEqual([busy.connection.calls, idle.connection.calls], [[], ['drain']]);
   });
 
   it('fails who waits when it is drained', () => {

@@ -13,7 +13,19 @@ const labels: RequestLabels = {
   protocol: 'http',
   mtls: 'yes',
 };
-const gauges = { pid: 1, configVersion: 7, certificateExpirySeconds: 1_800_000_000, accessLogDropped: 3 };
+const gauges = {
+  pid: 1,
+  configVersion: 7,
+  certificateExpirySeconds: 1_800_000_000,
+  accessLogDropped: 3,
+  overloadLevel: 2,
+  memoryUsedBytes: 90,
+  memoryLimitBytes: 100,
+  requestsShed: 4,
+  connectionsOpen: { downstream: 5, upstream: 6 },
+  connectionsDropped: 7,
+  dialsRefused: 8,
+};
 
 describe('metrics', () => {
   it('counts requests by status class under their labels', async () => {
@@ -58,6 +70,22 @@ describe('metrics', () => {
     assert.match(bucket('60000') ?? '', / 3$/);
     assert.match(bucket('+Inf') ?? '', / 4$/);
     assert.match(body, /heddle_request_duration_milliseconds_count\{[^}]*\} 4/);
+  });
+
+  it('shows what overload and descriptors stand at', async () => {
+    const { body } = await renderMetrics(new Metrics(), gauges);
+    for (const line of [
+      'heddle_overload_level 2',
+      'heddle_memory_used_bytes 90',
+      'heddle_memory_limit_bytes 100',
+      'heddle_requests_shed_total 4',
+      'heddle_connections_open{side="downstream"} 5',
+      'heddle_connections_open{side="upstream"} 6',
+      'heddle_connections_dropped_total 7',
+      'heddle_dials_refused_total 8',
+    ]) {
+      assert.ok(body.includes(`\n${line}\n`), line);
+    }
   });
 
   it('shares the last series when there are too many label sets', () => {

@@ -16,6 +16,7 @@ import type { Outcome } from '../../../../sidecar/observe/outcome.ts';
 import { SeriesSet } from '../../../../sidecar/observe/series.ts';
 import type { Exchange } from '../../../../sidecar/proxy/exchange.ts';
 import { LiveList } from '../../../../sidecar/proxy/live-list.ts';
+import { noPressure } from '../../../../sidecar/proxy/pressure.ts';
 import { RequestIds } from '../../../../sidecar/proxy/request-ids.ts';
 import { type ProxyState, ServeContext } from '../../../../sidecar/proxy/serve.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
@@ -53,7 +54,7 @@ const endpoint = (name: string): Endpoint => ({
   shared: false,
 });
 
-function setUp(options: { endpoints?: string[]; requestMs?: number } = {}) {
+function setUp(options: { endpoints?: string[]; requestMs?: number; isLink?: boolean } = {}) {
   const clock = new FakeClock();
   const connections: { name: string; connection: FakeClientConnection; owner: ClientConnectionOwner }[] = [];
   const refuse = new Set<string>();
@@ -107,6 +108,7 @@ function setUp(options: { endpoints?: string[]; requestMs?: number } = {}) {
     live: new LiveList(),
     log: silentLog,
     inboundTunnels: new Set(),
+    pressure: noPressure(),
   } satisfies ProxyState;
   const forwarding = {
     cluster,
@@ -121,13 +123,18 @@ function setUp(options: { endpoints?: string[]; requestMs?: number } = {}) {
     plan: (exchange: Exchange) => exchange.forward(forwarding),
   };
   const peer = { address: '127.0.0.1', port: 5, tls: undefined };
-  const context = new ServeContext(proxy, planner, 'http1', peer, new Set());
+  const context = new ServeContext({
+    ...{ proxy, planner, protocol: 'http1', peer },
+    ...{ isLink: options.isLink ?? false, connections: new Set<ServeContext>() },
+  });
+  const drains: ServeContext[] = [];
+  context.connection = { drain: () => void drains.push(context), destroy: () => {} };
   const begin = (head = requestHead(), end = true) => {
     const stream = new FakeServerStream();
     return { stream, exchange: context.onRequest(stream, head, end) as Exchange };
   };
   const sent = (at = 0): SentRequest => connections[at]?.connection.requests[0] as SentRequest;
-  return { clock, cluster, connections, refuse, outcomes, metrics, proxy, begin, sent };
+  return { clock, cluster, connections, refuse, outcomes, metrics, proxy, begin, sent, drains };
 }
 
 const upstreamError = (
@@ -296,6 +303,27 @@ describe('Exchange', () => {
     const { stream } = begin();
     assert.equal(stream.calls[0], 'response 503');
     assert.equal(flagNames(outcomes[0]?.flags ?? 0), 'UO');
+  });
+
+  it('answers 503 with retry-after, and tries nobody, while memory is short', () => {
+    const { begin, proxy, outcomes, connections, cluster } = setUp();
+    proxy.pressure.sheds = true;
+    const { stream } = begin();
+    assert.equal(stream.calls[0], 'response 503');
+    assert.ok(stream.heads[0]?.fields.some(({ name }) => name === 'retry-after'));
+    assert.equal(flagNames(outcomes[0]?.flags ?? 0), 'UO');
+    assert.deepEqual([connections.length, cluster.active, proxy.pressure.shed], [0, 0, 1]);
+  });
+
+  it('lets a connection end with its answer while memory is short, but keeps a link', () => {
+    for (const isLink of [false, true]) {
+      const { begin, proxy, drains } = setUp({ isLink });
+      begin();
+      assert.equal(drains.length, 0);
+      proxy.pressure.closesConnections = true;
+      begin();
+      assert.equal(drains.length, isLink ? 0 : 1);
+    }
   });
 
   it('answers a gRPC caller in its own terms', () => {

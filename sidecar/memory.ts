@@ -1,0 +1,65 @@
+/** How much memory this process may use, how much it does, and how it gives some back. */
+import { totalmem } from 'node:os';
+import { MeshError } from '../kit/errors.ts';
+
+/** Where neither the operator nor a control group says less. */
+const defaultLimitBytes = 1024 ** 3;
+/** Below this a sidecar would shed from its start. */
+const leastLimitBytes = 64 * 1024 ** 2;
+const units: Readonly<Record<string, number>> = { '': 1, Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 };
+
+/** Reads `256Mi`, `1Gi` or plain bytes; throws a MeshError that says what is allowed. */
+export function parseMemorySize(text: string): number {
+  const match = /^(\d{1,15})(Ki|Mi|Gi)?$/.exec(text);
+  const bytes = match === null ? 0 : Number(match[1]) * (units[match[2] ?? ''] as number);
+  if (bytes >= leastLimitBytes && bytes <= Number.MAX_SAFE_INTEGER) return bytes;
+  const message = `'${text}' is no memory limit: say bytes or a number with Ki, Mi or Gi, at least 64Mi`;
+  throw new MeshError('invalid', message, { origin: 'local' });
+}
+
+/** The limit where none was asked for: the control group's (v1 or v2), the machine's, at most 1 GiB. */
+export function defaultMemoryLimit(): number {
+  const constrained = process.constrainedMemory();
+  const group = constrained > 0 ? constrained : Number.POSITIVE_INFINITY;
+  return Math.max(leastLimitBytes, Math.min(group, totalmem(), defaultLimitBytes));
+}
+
+/** What counts against the limit: resident pages, or what was asked for but not touched yet, if that is more. */
+export function usedMemory(): number {
+  const { rss, heapUsed, external } = process.memoryUsage();
+  return Math.max(rss, heapUsed + external);
+}
+
+/**
+ * Collects the garbage that V8 would leave for later, and gives freed pages back to the system: V8 and the C
+ * library keep both after a burst, and a process that stays at its limit would shed for ever.
+ */
+export function releaseMemory(): void {
+  collector ??= findCollector();
+  collector();
+  trim ??= findTrim();
+  trim();
+}
+
+let collector: (() => void) | undefined;
+let trim: (() => void) | undefined;
+
+/** Node shows V8's collector only where a flag asks for it; a new context has it from then on. */
+function findCollector(): () => void {
+  const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+  setFlagsFromString('--expose-gc');
+  return process.getBuiltinModule('node:vm').runInNewContext('gc') as () => void;
+}
+
+/** `malloc_trim` of glibc; where there is none (another C library, no ffi) freed pages stay. */
+function findTrim(): () => void {
+  if (process.platform !== 'linux') return () => {};
+  try {
+    const { functions } = process.getBuiltinModule('node:ffi').dlopen(null, {
+      malloc_trim: { arguments: ['u64'], return: 'i32' },
+    });
+    return () => void functions.malloc_trim(0n);
+  } catch {
+    return () => {};
+  }
+}
