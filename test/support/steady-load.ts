@@ -19,10 +19,15 @@ export interface LoadOptions {
   readonly host?: string;
   readonly path?: string;
   readonly connections?: number;
+  /** Between an answer and the next request, so that the machine is not all load. */
+  readonly pauseMs?: number;
+  /** Says what is wrong with a good answer's body; undefined where nothing is. */
+  readonly check?: (body: string) => string | undefined;
 }
 
 /** Each connection sends its next request when the last was answered. */
-export function startLoad({ port, host = 'shop', path = '/', connections = 8 }: LoadOptions): SteadyLoad {
+export function startLoad(options: LoadOptions): SteadyLoad {
+  const { port, host = 'shop', path = '/', connections = 8, pauseMs = 0, check = () => undefined } = options;
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
   const failures: string[] = [];
   let sent = 0;
@@ -36,10 +41,16 @@ export function startLoad({ port, host = 'shop', path = '/', connections = 8 }: 
       const outgoing = request(
         { host: '127.0.0.1', port, path, agent, headers: { host } },
         (response: IncomingMessage) => {
-          response.resume();
-          response.on('end', () =>
-            response.statusCode === 200 ? resolve() : fail(`status ${response.statusCode}`),
-          );
+          let body = '';
+          response.setEncoding('utf8').on('data', (part: string) => {
+            body += part;
+          });
+          response.on('end', () => {
+            const wrong =
+              response.statusCode === 200 ? check(body) : `status ${response.statusCode}: ${body}`;
+            if (wrong === undefined) resolve();
+            else fail(wrong);
+          });
           response.on('error', (error) => fail(error.message));
         },
       );
@@ -50,6 +61,7 @@ export function startLoad({ port, host = 'shop', path = '/', connections = 8 }: 
     while (isRunning) {
       await one();
       sent++;
+      if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   });
   return {
