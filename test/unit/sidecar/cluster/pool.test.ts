@@ -187,13 +187,12 @@ describe('Pool', () => {
   });
 
   it('closes what lies idle when it is shrunk, and keeps what is in use', () => {
-    const { pool, acquire, connect } = createPool();
+    const { pool, acquire, connect, finish } = createPool();
+    acquire();
     acquire();
     const busy = connect();
-    busy.connection.available = 0;
-    busy.connection.active = 1;
-    acquire();
     const idle = connect();
+    finish(idle);
     pool.shrink();
     assert.deepEqual([busy.connection.calls, idle.connection.calls], [[], ['drain']]);
   });
