@@ -160,8 +160,8 @@ async function open(options: PilotOptions, closers: Closer[]): Promise<Omit<Pilo
     joinCredentials.update(kept.bundle);
   });
   authority.onTrustBundle((trustBundle) => {
-    keeper.trust(trustBundle);
     distributor.updateTrust(trustBundle);
+    keeper.renewNow();
   });
 
   const grpc = await openGrpcPort(options.listen, credentials, (server) =>

@@ -51,6 +51,11 @@ export class EndpointLane {
     this.#send(sets, []);
   }
 
+  /** Keeps everything current that the agent said it holds and that still is. */
+  addHeld(): void {
+    this.add([...this.#held.keys()].filter((cluster) => this.#options.current(cluster) !== undefined));
+  }
+
   /** Sends sets whole, because the agent lacks a delta's base. */
   sendWhole(clusters: readonly string[]): void {
     this.#send(

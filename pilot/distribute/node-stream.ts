@@ -170,6 +170,8 @@ export class NodeStream {
     });
     this.#sidecars.set(id, sidecar);
     this.#refresh(sidecar);
+    // Whatever becomes of what it is sent: until then its endpoints stay current.
+    if (sidecar.runsUnseen) this.#endpoints.addHeld();
   }
 
   /** Brings one sidecar up to date, or notes what it waits for. */
@@ -193,7 +195,9 @@ export class NodeStream {
 
   #isUpToDate(sidecar: Subscription, config: PlannedConfig): boolean {
     if (sidecar.digest !== config.digest) return false;
-    sidecar.settled({ version: this.#plan.version, config });
+    const { version } = this.#plan;
+    const held = sidecar.version;
+    sidecar.settled({ version: held !== undefined && isBehind(version, held) ? held : version, config });
     return true;
   }
 
@@ -294,10 +298,10 @@ export class NodeStream {
   /** The agent drops what no manifest names; so does this picture of it, or a part would be missing later. */
   #forgetUnused(): void {
     const subscriptions = [...this.#sidecars.values()];
+    // What a sidecar still runs from an earlier stream is known to the agent alone.
+    if (subscriptions.some((sidecar) => sidecar.runsUnseen)) return;
     const configs = subscriptions.flatMap((sidecar) => sidecar.configs());
     this.#endpoints.keepOnly(new Set(configs.flatMap((config) => config.clusters)));
-    // Until every sidecar has told or taken what it runs, parts of the hello may still be in use.
-    if (subscriptions.some((sidecar) => sidecar.configs().length === 0)) return;
     const named = new Set(configs.flatMap((config) => config.parts.map((part) => part.hash)));
     for (const hash of this.#held) if (!named.has(hash)) this.#held.delete(hash);
   }

@@ -53,6 +53,11 @@ export class Subscription {
     return { namespace, workload, node, resolved: this.resolved };
   }
 
+  /** Whether it runs something that this stream has not seen: of an earlier stream, and not as it would be now. */
+  get runsUnseen(): boolean {
+    return this.digest !== '' && this.#config === undefined;
+  }
+
   /** The configurations that it runs and is being sent. */
   configs(): PlannedConfig[] {
     return [this.#config, this.inFlight?.config].filter((config) => config !== undefined);

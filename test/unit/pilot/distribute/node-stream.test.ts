@@ -378,6 +378,20 @@ describe('NodeStream', () => {
     assert.equal(b.agent.snapshot(first)?.endpoints.get('shop/orders:80')?.endpoints.length, 2);
   });
 
+  it('keeps endpoints current for a sidecar that refuses what it is sent, also over streams', () => {
+    const b = bench();
+    b.connect();
+    b.act(() => b.agent.subscribe(first));
+    b.agent.verdict = () => [{ path: 'service[shop/orders]', message: 'does not compile' }];
+    const routed = withResources(shopWorld(), route('/a'));
+    b.change(routed);
+    b.reconnect();
+    assert.equal(b.stream.status()[0]?.nack?.problems.length, 1);
+    b.changeEndpoints(withInstances(routed, ['shop/orders.1@two']), ['shop/orders.1@two']);
+    assert.equal(b.agent.snapshot(first)?.version.revision, 2);
+    assert.equal(b.agent.snapshot(first)?.endpoints.get('shop/orders:80')?.endpoints.length, 2);
+  });
+
   it('does not take a sidecar back where this pilot is behind', () => {
     const b = bench({ ...shopWorld(), version: { epoch: 1, revision: 9 } });
     b.connect();
