@@ -5,13 +5,15 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { MeshError } from '../kit/errors.ts';
-import type { AppPort, Bootstrap, ListenAddress, LocalPort } from '../mesh/bootstrap.ts';
+import type { AppPort, Bootstrap, ListenAddress, LocalPort, Transparent } from '../mesh/bootstrap.ts';
 import { isOpaque, serviceKey } from '../mesh/model.ts';
 import type { ReachServices } from './cluster/reach.ts';
 import type { Codec } from './codec/codec.ts';
 import type { PeerTls } from './net/conn.ts';
 import { type Detected, detectSocket } from './net/detect.ts';
-import { type Listener, listen, listenLocal } from './net/listener.ts';
+import type { DialTarget } from './net/dial.ts';
+import { isFamilyMissing, type Listener, listen, listenLocal } from './net/listener.ts';
+import { isLocalAddress, isWildcard } from './net/local-address.ts';
 import { peerOf, SocketConn } from './net/socket-conn.ts';
 import { createTlsAcceptor, type TlsAcceptor } from './net/tls-accept.ts';
 import type { TlsCredentials } from './net/tls-credentials.ts';
@@ -22,7 +24,10 @@ import { OutboundPlanner } from './proxy/outbound.ts';
 import { type Planner, type ProxyState, ServeContext } from './proxy/serve.ts';
 import { tunnelInbound, tunnelOutbound } from './proxy/tcp.ts';
 import type { Resolver } from './runtime/resolver.ts';
+import type { Forwarding } from './runtime/runtime.ts';
 import type { InheritedSockets, OpenSocket } from './succession.ts';
+import { InboundDoor, OutboundDoor } from './transparent/doors.ts';
+import { PassThrough } from './transparent/pass-through.ts';
 
 export interface EntranceServices {
   readonly proxy: ProxyState;
@@ -41,6 +46,8 @@ interface NamedListener {
 const idleMs = 60_000;
 const linkIdleMs = 3_600_000;
 const http1Protocol = 'http/1.1';
+/** The second only where the machine speaks IPv6. */
+const everyAddress = ['0.0.0.0', '::'];
 
 export class Entrances {
   readonly #services: EntranceServices;
@@ -49,10 +56,12 @@ export class Entrances {
   readonly #connections = new Set<ServeContext>();
   readonly #unroutedOutbound: SeriesSet;
   readonly #unroutedInbound: SeriesSet;
+  readonly #passThrough: PassThrough;
 
   constructor(services: EntranceServices) {
     this.#services = services;
     const { metrics } = services.proxy;
+    this.#passThrough = new PassThrough(services.proxy, services.reach);
     const unknown = { destination: 'unknown', port: 0, source: 'unknown', route: '' };
     this.#unroutedOutbound = new SeriesSet(metrics, { direction: 'outbound', ...unknown });
     this.#unroutedInbound = new SeriesSet(metrics, { direction: 'inbound', ...unknown });
@@ -60,7 +69,7 @@ export class Entrances {
 
   /** Connections being served. */
   get connections(): number {
-    return this.#connections.size;
+    return this.#connections.size + this.#passThrough.active;
   }
 
   /** `HOST:PORT` of every open listener. */
@@ -85,8 +94,16 @@ export class Entrances {
     if (bootstrap.link !== undefined && credentials !== undefined)
       await this.#openLink(bootstrap.link, credentials);
     for (const app of bootstrap.apps) {
-      if (app.plain !== undefined) await this.#openPlain(app, app.plain, credentials);
+      if (app.plain === undefined) continue;
+      const door = this.#plainDoor(app.port, credentials);
+      for (const host of app.plain.hosts) {
+        await this.#listen(`plain ${app.port}`, host, app.plain.port, door);
+      }
     }
+    const { transparent } = bootstrap;
+    if (transparent === undefined) return;
+    await this.#openOutboundDoor(transparent);
+    await this.#openInboundDoor(transparent, bootstrap.apps, credentials);
   }
 
   /** New handshakes show the new certificate. */
@@ -121,6 +138,7 @@ export class Entrances {
     for (const { listener } of this.#listeners) listener.close();
     for (const acceptor of this.#acceptors) acceptor.close();
     for (const context of [...this.#connections]) context.connection?.destroy(error);
+    this.#passThrough.close(error);
   }
 
   async #openLocalPort(local: LocalPort): Promise<void> {
@@ -153,25 +171,21 @@ export class Entrances {
   }
 
   /** Callers without a link: TLS with or without a certificate, or plaintext; the port's mode decides. */
-  async #openPlain(
-    app: AppPort,
-    address: ListenAddress,
-    credentials: TlsCredentials | undefined,
-  ): Promise<void> {
+  #plainDoor(port: number, credentials: TlsCredentials | undefined): (socket: Socket) => void {
     const { proxy } = this.#services;
-    const planner = new InboundPlanner({ port: app.port, unrouted: this.#unroutedInbound });
+    const planner = new InboundPlanner({ port, unrouted: this.#unroutedInbound });
     const acceptor =
       credentials === undefined
         ? undefined
         : this.#createAcceptor(credentials, 'permissive', [], (socket, tls) => {
             const conn = this.#tlsConn(socket, tls);
-            if (this.#isOpaque(app.port)) tunnelInbound(proxy, this.#services.reach, conn, app.port);
+            if (this.#isOpaque(port)) tunnelInbound(proxy, this.#services.reach, conn, port);
             else this.#serve(conn, tls.protocol === linkProtocol ? 'http2' : 'http1', planner, 'plain');
           });
-    const onSocket = (socket: Socket) => {
+    return (socket) => {
       // A server that speaks first would wait for ever for a client that does the same.
-      if (this.#isOpaque(app.port)) {
-        tunnelInbound(proxy, this.#services.reach, this.#plainConn(socket), app.port);
+      if (this.#isOpaque(port)) {
+        tunnelInbound(proxy, this.#services.reach, this.#plainConn(socket), port);
         return;
       }
       detectSocket(socket, this.#services.reach.net.timers, (detected, raw) => {
@@ -180,9 +194,49 @@ export class Entrances {
         else raw.destroy();
       });
     };
-    for (const host of address.hosts) {
-      await this.#listen(`plain ${app.port}`, host, address.port, onSocket);
+  }
+
+  async #openOutboundDoor({ outboundPort, outboundPolicy }: Transparent): Promise<void> {
+    const door = new OutboundDoor(this.#doorServices(), {
+      policy: outboundPolicy,
+      createPlanner: (call, otherwise) => this.#outboundPlanner(call, otherwise),
+      serve: (socket, protocol, planner) => this.#serve(this.#plainConn(socket), protocol, planner, 'plain'),
+    });
+    await this.#listenLocal('taken outbound', outboundPort, (socket) => door.accept(socket));
+  }
+
+  /** Rules in the workload's namespace lead callers here in place of the application's ports. */
+  async #openInboundDoor(
+    { inboundPort }: Transparent,
+    apps: readonly AppPort[],
+    credentials: TlsCredentials | undefined,
+  ): Promise<void> {
+    const doors = new Map(apps.map(({ port, appPort }) => [appPort, this.#plainDoor(port, credentials)]));
+    const door = new InboundDoor(this.#doorServices(), { doorOf: (appPort) => doors.get(appPort) });
+    for (const host of everyAddress) {
+      try {
+        await this.#listen('taken inbound', host, inboundPort, (socket) => door.accept(socket));
+      } catch (error) {
+        if (!isFamilyMissing(error)) throw error;
+      }
     }
+  }
+
+  #doorServices() {
+    return {
+      ...this.#services,
+      passThrough: this.#passThrough,
+      isOwn: (at: DialTarget) => this.#isOwn(at),
+      plainConn: (socket: Socket) => this.#plainConn(socket),
+    };
+  }
+
+  #isOwn({ address, port }: DialTarget): boolean {
+    return this.#listeners.some(
+      ({ listener }) =>
+        listener.port === port &&
+        (isWildcard(listener.host) ? isLocalAddress(address) : listener.host === address),
+    );
   }
 
   async #listen(name: string, host: string, port: number, onSocket: (socket: Socket) => void): Promise<void> {
@@ -262,10 +316,11 @@ export class Entrances {
   }
 
   #outboundPlanner(
-    call: LocalPort | { readonly service: LocalPort['service']; readonly port: number } | undefined,
+    call: { readonly service: LocalPort['service']; readonly port: number } | undefined,
+    otherwise?: () => Forwarding,
   ) {
     const { resolver } = this.#services;
-    return new OutboundPlanner({ call, resolver, unrouted: this.#unroutedOutbound });
+    return new OutboundPlanner({ call, resolver, unrouted: this.#unroutedOutbound, otherwise });
   }
 
   #plainConn(socket: Socket): SocketConn {

@@ -20,6 +20,7 @@ import { exposedPorts } from './exposure.ts';
 import { releaseMemory, usedMemory } from './memory.ts';
 import { DescriptorBudget, openFilesLimit } from './net/descriptors.ts';
 import { createFlusher } from './net/flush.ts';
+import { OwnSources } from './net/own-sources.ts';
 import { TimerWheel } from './net/timer-wheel.ts';
 import { createCredentials, type TlsCredentials } from './net/tls-credentials.ts';
 import { AccessLog } from './observe/access-log.ts';
@@ -87,7 +88,8 @@ export class Sidecar {
     const net = { flusher: createFlusher(), timers, descriptors: this.#descriptors };
     const memo = new FieldMemo(randomInt(2 ** 32));
     const codecs = createCodecs({ ...net, random });
-    this.#reach = { net, clock, codecs, memo, credentials: () => this.#credentials };
+    const ownSources = bootstrap.transparent === undefined ? undefined : new OwnSources();
+    this.#reach = { net, clock, codecs, memo, credentials: () => this.#credentials, ownSources };
     const runtime = this.#compile(init.snapshot, undefined);
     this.#proxy = {
       runtime,

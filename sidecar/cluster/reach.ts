@@ -2,13 +2,15 @@
  * How an endpoint is reached: a link (HTTP/2 over mTLS to the sidecar beside it), TLS of its own, or plaintext
  * (the application beside this sidecar, and services outside the mesh). Used once per connection.
  */
+import type { Socket } from 'node:net';
 import type { Clock } from '../../kit/clock.ts';
 import { MeshError, messageOf } from '../../kit/errors.ts';
 import type { Cluster, Endpoint } from '../../mesh/model.ts';
 import type { ClientConnection, Codec } from '../codec/codec.ts';
 import type { FieldMemo } from '../codec/field-memo.ts';
 import type { Conn } from '../net/conn.ts';
-import { connectSocket, type DialTarget, dial } from '../net/dial.ts';
+import { connectSocket, type DialOptions, type DialTarget, dial } from '../net/dial.ts';
+import type { OwnSources } from '../net/own-sources.ts';
 import { type ConnServices, SocketConn } from '../net/socket-conn.ts';
 import { connectTls } from '../net/tls-connect.ts';
 import type { TlsCredentials } from '../net/tls-credentials.ts';
@@ -24,6 +26,8 @@ export interface ReachServices {
   readonly codecs: ReadonlyMap<string, Codec>;
   /** Those in force at the moment of dialling; undefined where this sidecar has no identity. */
   readonly credentials: () => TlsCredentials | undefined;
+  /** Where connections are intercepted: told of each one made here, before it is connected. */
+  readonly ownSources?: OwnSources | undefined;
 }
 
 /** Streams on one link at once before another is opened (design: 4,096 announced by the receiver). */
@@ -77,9 +81,7 @@ async function openConn(
   for (const address of endpoint.addresses) {
     const target = { address, port: endpoint.port };
     try {
-      const { clock, net } = services;
-      const dialOptions = { clock, timeoutMs: cluster.timeouts.connectMs };
-      if (protocol === undefined) return await dial(target, net, dialOptions);
+      if (protocol === undefined) return await dial(target, services.net, dialOptionsOf(cluster, services));
       return await openTls(endpoint, cluster, target, protocol, services);
     } catch (thrown) {
       failure = thrown;
@@ -88,22 +90,28 @@ async function openConn(
   throw failure;
 }
 
+function dialOptionsOf({ timeouts }: Cluster, { net, clock, ownSources }: ReachServices): DialOptions {
+  const { descriptors } = net;
+  const onSocket = ownSources === undefined ? undefined : (socket: Socket) => ownSources.add(socket);
+  return { clock, timeoutMs: timeouts.connectMs, ...(descriptors && { descriptors }), onSocket };
+}
+
 async function openTls(
   endpoint: Endpoint,
   cluster: Cluster,
   target: DialTarget,
   protocol: string,
-  { net, clock, credentials }: ReachServices,
+  services: ReachServices,
 ): Promise<Conn> {
-  const current = credentials();
+  const { net, clock } = services;
+  const current = services.credentials();
   if (current === undefined) {
     throw new MeshError('identity_refused', `no certificate yet to reach ${endpoint.id} with`, {
       origin: 'local',
     });
   }
-  const timeoutMs = cluster.timeouts.connectMs;
-  const { descriptors } = net;
-  const raw = await connectSocket(target, { clock, timeoutMs, ...(descriptors && { descriptors }) });
+  const dialOptions = dialOptionsOf(cluster, services);
+  const raw = await connectSocket(target, dialOptions);
   return new Promise((resolve, reject) => {
     connectTls(raw, {
       credentials: current,
@@ -111,7 +119,7 @@ async function openTls(
       protocol,
       expected: endpoint.identity,
       clock,
-      timeoutMs,
+      timeoutMs: dialOptions.timeoutMs,
       onSecure: (socket, tls) => {
         const peer = { address: target.address, port: target.port, tls };
         resolve(new SocketConn(socket, net, { origin: 'upstream', peer }));

@@ -72,8 +72,9 @@ export function detectSocket(
   socket: Socket,
   timers: TimerWheel,
   onDetected: (protocol: Detected, socket: Socket) => void,
+  silenceMs: number = detectMs,
 ): void {
-  new Detection(socket, timers, onDetected);
+  new Detection(socket, timers, onDetected, silenceMs);
 }
 
 class Detection implements TimerOwner {
@@ -83,11 +84,16 @@ class Detection implements TimerOwner {
   readonly #timer = new WheelTimer(this);
   #bytes: Buffer | undefined = undefined;
 
-  constructor(socket: Socket, timers: TimerWheel, onDetected: (protocol: Detected, socket: Socket) => void) {
+  constructor(
+    socket: Socket,
+    timers: TimerWheel,
+    onDetected: (protocol: Detected, socket: Socket) => void,
+    silenceMs: number,
+  ) {
     this.#socket = socket;
     this.#timers = timers;
     this.#onDetected = onDetected;
-    timers.arm(this.#timer, detectMs);
+    timers.arm(this.#timer, silenceMs);
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     socket.on('close', this.#stop);

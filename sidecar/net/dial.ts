@@ -24,6 +24,8 @@ export interface DialOptions {
   readonly signal?: AbortSignal;
   /** Where the connection takes its place. */
   readonly descriptors?: DescriptorBudget;
+  /** Gets the socket before it is connected. */
+  readonly onSocket?: ((socket: Socket) => void) | undefined;
 }
 
 /** A plaintext connection; rejects with a `MeshError` of origin upstream and retry always. */
@@ -67,6 +69,7 @@ export function connectSocket(target: DialTarget, options: DialOptions): Promise
       autoSelectFamily: false,
     });
     if (descriptors !== undefined) socket.on('close', descriptors.giveBackUpstream);
+    options.onSocket?.(socket);
     const settle = (): void => {
       timer.cancel();
       signal?.removeEventListener('abort', onAbort);

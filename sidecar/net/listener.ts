@@ -109,13 +109,19 @@ export async function listenLocal(
     try {
       return [v4, await listen({ ...options, host: '::1', port: v4.port }, onSocket)];
     } catch (error) {
-      const code = error instanceof MeshError ? codeOf(error.cause) : '';
-      if (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT') return [v4];
+      if (isFamilyMissing(error)) return [v4];
       v4.close();
+      const code = error instanceof MeshError ? codeOf(error.cause) : '';
       const another = options.port === 0 && code === 'EADDRINUSE' && attempt < maxPairAttempts;
       if (!another) throw error;
     }
   }
+}
+
+/** Whether `listen` failed because the machine lacks the address or its whole family. */
+export function isFamilyMissing(error: unknown): boolean {
+  const code = error instanceof MeshError ? codeOf(error.cause) : '';
+  return code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT';
 }
 
 function startListening(

@@ -4,12 +4,12 @@
  * service port. A host that is not known yet is looked up once, all who ask for it wait together.
  */
 import { MeshError } from '../../kit/errors.ts';
-import { namesNear } from '../../mesh/decide/hosts.ts';
+import { namesNear, parseServiceName } from '../../mesh/decide/hosts.ts';
 import { type ServiceRef, serviceKey } from '../../mesh/model.ts';
 import type { Filter } from '../filter/filter.ts';
 import type { SeriesSet } from '../observe/series.ts';
 import type { Resolver } from '../runtime/resolver.ts';
-import { findPort, type PortRuntime } from '../runtime/runtime.ts';
+import { type Forwarding, findPort, type PortRuntime } from '../runtime/runtime.ts';
 import type { Exchange } from './exchange.ts';
 import type { Planner } from './serve.ts';
 
@@ -19,6 +19,8 @@ export interface OutboundOptions {
   /** Asks the pilot for names that are not known; undefined where there is none to ask. */
   readonly resolver: Resolver | undefined;
   readonly unrouted: SeriesSet;
+  /** Where requests go whose host is not known; left out, they are refused. */
+  readonly otherwise?: (() => Forwarding) | undefined;
 }
 
 export class OutboundPlanner implements Planner {
@@ -26,10 +28,12 @@ export class OutboundPlanner implements Planner {
   readonly unrouted: SeriesSet;
   readonly #call: { readonly key: string; readonly port: number } | undefined;
   readonly #resolver: Resolver | undefined;
+  readonly #otherwise: (() => Forwarding) | undefined;
 
   constructor(options: OutboundOptions) {
     this.unrouted = options.unrouted;
     this.#resolver = options.resolver;
+    this.#otherwise = options.otherwise;
     const { call } = options;
     this.#call = call === undefined ? undefined : { key: serviceKey(call.service), port: call.port };
   }
@@ -37,8 +41,9 @@ export class OutboundPlanner implements Planner {
   plan(exchange: Exchange): void {
     const port = this.#findPort(exchange);
     if (port !== undefined) route(exchange, port);
-    else if (this.#resolver === undefined || this.#call !== undefined) refuseUnknown(exchange, []);
-    else this.#resolve(exchange, this.#resolver);
+    else if (this.#resolver === undefined || this.#call !== undefined || this.#isForeign(exchange)) {
+      this.#takeUnknown(exchange, []);
+    } else this.#resolve(exchange, this.#resolver);
   }
 
   #findPort(exchange: Exchange): PortRuntime | undefined {
@@ -53,12 +58,24 @@ export class OutboundPlanner implements Planner {
       exchange.runtime = exchange.context.proxy.runtime;
       const port = this.#findPort(exchange);
       if (port !== undefined) route(exchange, port);
-      else if (answer.kind === 'absent') refuseUnknown(exchange, answer.near);
+      else if (answer.kind === 'absent') this.#takeUnknown(exchange, answer.near);
+      else if (this.#otherwise !== undefined) this.#takeUnknown(exchange, []);
       else {
         const message = `no answer from the pilot about '${exchange.head.authority}'`;
         exchange.refuse(new MeshError('no_cluster', message, { origin: 'local' }));
       }
     });
+  }
+
+  /** What goes elsewhere is not kept waiting for the pilot's word on a name that no service can have. */
+  #isForeign({ head, runtime }: Exchange): boolean {
+    if (this.#otherwise === undefined) return false;
+    return parseServiceName(head.authority, runtime.snapshot.self.namespace) === undefined;
+  }
+
+  #takeUnknown(exchange: Exchange, near: readonly string[]): void {
+    if (this.#otherwise !== undefined) exchange.forward(this.#otherwise());
+    else refuseUnknown(exchange, near);
   }
 }
 
