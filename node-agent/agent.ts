@@ -23,6 +23,7 @@ import { readSaved } from './disk/saved-file.ts';
 import { createSavedWriter, type SavedWriter } from './disk/saved-writer.ts';
 import { openNodeIdentity } from './identity/node-identity.ts';
 import { keyOf, WorkloadIdentities } from './identity/workload-identities.ts';
+import { interceptedPorts } from './intercept/target.ts';
 import type { Membership } from './membership.ts';
 import { addressTowards, loopbackAddresses, parseHostPort } from './pilot/address.ts';
 import { PilotConnection } from './pilot/connection.ts';
@@ -256,12 +257,13 @@ class Agent {
       node: this.#options.node,
       pid: process.pid,
       pilot: this.#connection.pilot ?? null,
-      instances: this.#supervisor.placed().map(({ workload, report, running }) => ({
+      instances: this.#supervisor.placed().map(({ workload, bootstrap, report, running }) => ({
         ...report,
         sidecarPid: running.sidecar?.ref.pid ?? null,
         appPid: running.app?.ref.pid ?? null,
         identity: this.#identities.nameOf(keyOf(workload)) ?? '',
         certificateEndsMs: expiries.get(keyOf(workload)) ?? null,
+        intercepted: interceptedPorts(bootstrap) ?? null,
       })),
     };
   }

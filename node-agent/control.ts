@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { MeshError } from '../kit/errors.ts';
 import type { Log } from '../kit/log.ts';
 import type { InstanceReport } from '../mesh/placement.ts';
+import type { InterceptedPorts } from './intercept/target.ts';
 import { maxSocketPath } from './plan/instance-plan.ts';
 
 export interface AgentStatus {
@@ -25,6 +26,8 @@ export interface InstanceStatusLine extends InstanceReport {
   readonly identity: string;
   /** Milliseconds since 1970; null while there is no certificate. */
   readonly certificateEndsMs: number | null;
+  /** Null where its sidecar takes no intercepted connections. */
+  readonly intercepted: InterceptedPorts | null;
 }
 
 const timeoutMs = 5_000;

@@ -10,6 +10,7 @@ import { createLog, type LogLevel } from '../kit/log.ts';
 import { systemRandom } from '../kit/random.ts';
 import { type RunningAgent, startAgent } from './agent.ts';
 import { askStatus } from './control.ts';
+import { interceptCommand, runIntercept } from './intercept/command.ts';
 import { parseHostPort } from './pilot/address.ts';
 import { renderStatus } from './status-table.ts';
 
@@ -90,6 +91,14 @@ state folder takes it over. SIGINT (Ctrl-C) drains the sidecars and stops everyt
       '\nExamples:\n  heddle agent status\n  heddle agent status --state-dir ./edge-1 --json',
     )
     .action((flags: { stateDir: string; json: boolean }) => status(flags));
+  interceptCommand(agent, defaultStateDir(), async (flags) => {
+    // Users' paths often lack the folders of what only root may use.
+    const { PATH: path = '' } = process.env;
+    await runIntercept(flags, `${path}:/usr/sbin:/sbin`).then(
+      (text) => process.stdout.write(`${text.trimEnd()}\n`),
+      fail,
+    );
+  });
 }
 
 async function run(flags: RunFlags): Promise<void> {

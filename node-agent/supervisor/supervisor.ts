@@ -55,6 +55,7 @@ export interface SupervisedInstance {
 export interface PlacedInstance {
   readonly id: string;
   readonly workload: PlacedWorkload;
+  readonly bootstrap: Bootstrap;
   readonly report: InstanceReport;
   readonly running: InstanceStatus['running'];
 }
@@ -112,7 +113,8 @@ export class Supervisor {
       const report = this.#reportOf(entry);
       if (report === undefined || entry.planned === undefined) return [];
       const { running } = entry.runner.status();
-      return { id: report.id, workload: entry.planned.workload, report, running };
+      const { workload, bootstrap } = entry.planned;
+      return { id: report.id, workload, bootstrap, report, running };
     });
   }
 

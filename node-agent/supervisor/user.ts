@@ -17,7 +17,8 @@ export function resolveUser(user: string): UserIds | undefined {
   return ids;
 }
 
-function findUser(user: string): UserIds | undefined {
+/** The ids of a user, by name or number; undefined where there is none. */
+export function findUser(user: string): UserIds | undefined {
   for (const line of readFileSync('/etc/passwd', 'utf8').split('\n')) {
     const [name, , uid, gid] = line.split(':');
     if (name === user || (uid !== undefined && uid !== '' && uid === user)) {
