@@ -20,6 +20,13 @@ const debianPackages = [
     why: 'an independent HTTP/2 peer',
     for: ['test'],
   },
+  {
+    name: 'nftables',
+    files: ['nft'],
+    why: 'interception for real, where the tests run as root',
+    for: ['test'],
+  },
+  { name: 'iproute2', files: ['ip'], why: 'network namespaces for it', for: ['test'] },
   { name: 'nginx', files: ['nginx'], why: 'a peer to compare with', for: ['bench'] },
   { name: 'haproxy', files: ['haproxy'], why: 'a peer to compare with', for: ['bench'] },
   { name: 'wrk', files: ['wrk'], why: 'the load generator', for: ['bench'] },

@@ -10,6 +10,7 @@
 import type { Socket } from 'node:net';
 import type { OutboundPolicy } from '../../mesh/bootstrap.ts';
 import { parseServiceName } from '../../mesh/decide/hosts.ts';
+import { isOpaque } from '../../mesh/model.ts';
 import type { ReachServices } from '../cluster/reach.ts';
 import type { Conn } from '../net/conn.ts';
 import { type Detected, detectSocket } from '../net/detect.ts';
@@ -65,7 +66,7 @@ export class OutboundDoor {
     const { timers } = reach.net;
     if (known === undefined) {
       detectSocket(socket, timers, (detected) => this.#takeUnknown(socket, to, detected), silenceMs);
-    } else if (known.protocol === 'tcp') {
+    } else if (isOpaque(known.protocol)) {
       tunnelOutbound(proxy, reach, plainConn(socket), known);
     } else {
       detectSocket(socket, timers, (detected) => this.#takeKnown(socket, to, known, detected));
@@ -73,8 +74,12 @@ export class OutboundDoor {
   }
 
   #takeKnown(socket: Socket, to: DialTarget, known: Destination, detected: Detected): void {
+    const { proxy, reach, passThrough, plainConn } = this.#services;
+    const isHttp = detected === 'http1' || detected === 'http2';
+    if (socket.destroyed) return;
+    if (known.protocol === 'detect' && !isHttp) tunnelOutbound(proxy, reach, plainConn(socket), known);
     // The application's own TLS can only be ended where it was meant to end.
-    if (detected === 'tls') this.#passOn(socket, to);
+    else if (detected === 'tls') passThrough.carry(plainConn(socket), to, 'outbound');
     else {
       const planner = this.#options.createPlanner(known, undefined);
       this.#options.serve(socket, detected === 'http2' ? 'http2' : 'http1', planner);

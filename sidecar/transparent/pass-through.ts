@@ -103,6 +103,7 @@ export function forwardingTo(
         id: passThroughName,
         identity: '',
         transport: 'plain',
+        shared: false,
         addresses: [to.address],
         port: to.port,
         targetPort: to.port,

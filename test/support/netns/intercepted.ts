@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Transparent } from '../../../mesh/bootstrap.ts';
+import { defaultTimeouts } from '../../../mesh/defaults.ts';
 import { clusterName, type InboundPort, type Snapshot } from '../../../mesh/model.ts';
 import { formatStaticConfig } from '../../../proto/static-config.ts';
 import type { Scope } from '../cleanup.ts';
@@ -112,7 +113,7 @@ function inbound(port: number, mtls: InboundPort['mtls']): InboundPort {
     mtls,
     shared: false,
     limits: { maxConnections: 100, maxRequests: 100 },
-    timeouts: { connectMs: 2_000, requestMs: 0, idleMs: 60_000 },
+    timeouts: defaultTimeouts('http'),
   };
 }
 
