@@ -164,12 +164,12 @@ async function open(options: PilotOptions, closers: Closer[]): Promise<Omit<Pilo
     keeper.renewNow();
   });
 
-  const grpc = await openGrpcPort(options.listen, credentials, (server) =>
+  const grpc = await openGrpcPort(options.listen, credentials, log, (server) =>
     addNodeServices(server, { trustDomain, distributor, reports, registrar, clock, log }),
   );
   closers.push(() => grpc.close());
   const pilotAddress = () => options.advertise ?? `:${grpc.port}`;
-  const joining = await openGrpcPort(options.joinListen, joinCredentials, (server) =>
+  const joining = await openGrpcPort(options.joinListen, joinCredentials, log, (server) =>
     addJoinService(server, { trustDomain, registrar, pilotAddress, log }),
   );
   closers.push(() => joining.close());

@@ -1,6 +1,8 @@
 /** One gRPC port of the pilot: its limits, its binding, its end. */
+import type { Http2SecureServer } from 'node:http2';
 import { logVerbosity, Server, setLogVerbosity } from '@grpc/grpc-js';
 import { MeshError, messageOf } from '../../kit/errors.ts';
+import type { Log } from '../../kit/log.ts';
 import { maxMessageBytes } from '../../proto/protocol.ts';
 import type { PilotCredentials } from './credentials.ts';
 
@@ -27,6 +29,7 @@ const serverOptions = {
 export async function openGrpcPort(
   address: { readonly host: string; readonly port: number },
   credentials: PilotCredentials,
+  log: Log,
   add: (server: Server) => void,
 ): Promise<GrpcPort> {
   const server = new Server(serverOptions);
@@ -37,11 +40,27 @@ export async function openGrpcPort(
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync(target, credentials, (error, bound) => (error ? reject(error) : resolve(bound)));
     });
+    logRefusals(server, log);
     return { port, close: () => server.forceShutdown() };
   } catch (cause) {
     server.forceShutdown();
     const why = messageOf(cause);
     const hint = why.includes('EADDRINUSE') ? 'the port is taken: choose another, or 0 for a free one' : why;
     throw new MeshError('unavailable', `cannot listen on ${target}: ${hint}`, { origin: 'local', cause });
+  }
+}
+
+/** grpc-js keeps its HTTP/2 servers to itself, and only they hear of a handshake that failed. */
+function logRefusals(server: Server, log: Log): void {
+  const { http2Servers } = server as unknown as {
+    readonly http2Servers: ReadonlyMap<Http2SecureServer, unknown>;
+  };
+  for (const secure of http2Servers.keys()) {
+    secure.on('tlsClientError', (error, socket) => {
+      // Node ends a connection whose certificate it refuses without an error of its own.
+      const { authorizationError } = socket;
+      const reason = authorizationError ? `its certificate is refused: ${authorizationError}` : error.message;
+      log.warn('handshake failed', { address: socket.remoteAddress ?? 'gone', reason });
+    });
   }
 }

@@ -35,7 +35,7 @@ export interface EmbeddedOptions {
 
 export function openEmbeddedStore(options: EmbeddedOptions): Promise<Store> {
   return Promise.resolve().then(() => {
-    return new EmbeddedStore(openTables(options.path), options.clock ?? systemClock);
+    return new EmbeddedStore(openTables(options.path), options);
   });
 }
 
@@ -54,14 +54,16 @@ interface LiveWatch {
 
 class EmbeddedStore implements Store {
   readonly kind = 'embedded';
+  readonly #path: string;
   readonly #clock: Clock;
   readonly #leases = new Map<string, LiveLease>();
   readonly #watches = new Set<LiveWatch>();
   #tables: EmbeddedTables | undefined;
   #isDeliveryDue = false;
 
-  constructor(tables: EmbeddedTables, clock: Clock) {
+  constructor(tables: EmbeddedTables, { path, clock = systemClock }: EmbeddedOptions) {
     this.#tables = tables;
+    this.#path = path;
     this.#clock = clock;
     for (const { id, ttlMs } of tables.leases()) this.#startLease(id, ttlMs);
   }
@@ -141,7 +143,8 @@ class EmbeddedStore implements Store {
       return work(this.#tables);
     } catch (thrown) {
       if (thrown instanceof MeshError) throw thrown;
-      throw unavailable(`the store file cannot be used: ${messageOf(thrown)}`, thrown);
+      const hint = isFull(thrown) ? '; make room on its disk and try again' : '';
+      throw unavailable(`the store file ${this.#path} cannot be used: ${messageOf(thrown)}${hint}`, thrown);
     }
   }
 
@@ -284,4 +287,9 @@ function leaseOver(id: string): MeshError {
 
 function unavailable(message: string, cause?: unknown): MeshError {
   return new MeshError('unavailable', message, { origin: 'local', cause });
+}
+
+/** SQLITE_FULL, https://sqlite.org/rescode.html. */
+function isFull(thrown: unknown): boolean {
+  return (thrown as { errcode?: unknown }).errcode === 13;
 }

@@ -10,7 +10,7 @@ import type {
 } from '../codec.ts';
 import { ClientHttp2Stream, type ClientStreamHost } from './client-stream.ts';
 import { faultCode, faultName } from './fault.ts';
-import { clientPreface } from './frame.ts';
+import { clientPreface, readText, readU32 } from './frame.ts';
 import type { DecodeResult } from './hpack/decoder.ts';
 import { limits } from './limits.ts';
 import type { BlockKind } from './message-reader.ts';
@@ -158,9 +158,13 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
     if (this.available > 0) this.#owner.onAvailable(this);
   }
 
-  protected override onGoaway(lastStreamId: number, code: number): void {
+  protected override onGoaway(source: Buffer, start: number, end: number): void {
     this.#stopServing();
-    const error = new MeshError('stream_refused', `upstream goes away: ${faultName(code)}`, {
+    const lastStreamId = readU32(source, start) & 0x7fff_ffff;
+    const fault = faultName(readU32(source, start + 4));
+    const debug = readText(source, start + 8, end);
+    const why = debug === '' ? fault : `${fault}, ${debug}`;
+    const error = new MeshError('stream_refused', `upstream goes away: ${why}`, {
       origin: 'upstream',
       retry: 'always',
     });

@@ -118,13 +118,26 @@ export function writeSettingsAck(out: OutBuffer): void {
   beginFrame(out, 0, (frameType.settings << 8) | flag.ack, 0);
 }
 
+/** A GOAWAY's text for people may be long; nobody reads more. */
+const maxDebugBytes = 200;
+
 /** Writes GOAWAY with a short text for whoever debugs the other side. */
 export function writeGoaway(out: OutBuffer, lastStreamId: number, code: number, debug: string): void {
-  const text = Buffer.from(debug.slice(0, 200), 'latin1');
+  const text = Buffer.from(debug.slice(0, maxDebugBytes), 'latin1');
   beginFrame(out, 8 + text.length, frameType.goaway << 8, 0);
   out.u32(lastStreamId);
   out.u32(code);
   out.append(text, 0, text.length);
+}
+
+/** A peer's text for people, shortened and only what can be printed. */
+export function readText(source: Buffer, start: number, end: number): string {
+  let text = '';
+  for (let at = start; at < end && text.length < maxDebugBytes; at++) {
+    const code = source[at] ?? 0;
+    if (code >= 0x20 && code < 0x7f) text += String.fromCharCode(code);
+  }
+  return text;
 }
 
 /** The unsigned 32-bit number at `at`. */

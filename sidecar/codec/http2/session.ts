@@ -102,7 +102,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   /** Whether the stream was never opened. */
   protected abstract isIdle(streamId: number): boolean;
   protected abstract onPeerSettings(): void;
-  protected abstract onGoaway(lastStreamId: number, code: number): void;
+  protected abstract onGoaway(source: Buffer, start: number, end: number): void;
   /** A PING of ours with this first byte was answered. */
   protected abstract onPong(kind: number): void;
   protected abstract onStreamGone(stream: Http2Stream): void;
@@ -191,7 +191,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
       case frameType.goaway:
         if (header.streamId !== 0) throw breach('GOAWAY on a stream');
         if (header.length < 8) throw badSize('GOAWAY', header.length);
-        this.onGoaway(readU32(source, start) & 0x7fff_ffff, readU32(source, start + 4));
+        this.onGoaway(source, start, end);
         break;
       case frameType.pushPromise:
         throw breach('PUSH_PROMISE');

@@ -113,11 +113,11 @@ export class FakePilot {
   /** Listens again, on the ports it had. */
   async open(): Promise<void> {
     const { mutual, join } = this.#credentials;
-    const serving = await openGrpcPort({ host, port: this.#mutualPort }, mutual, (server) =>
+    const serving = await openGrpcPort({ host, port: this.#mutualPort }, mutual, silentLog, (server) =>
       this.#serve(server),
     );
     this.#mutualPort = serving.port;
-    const joining = await openGrpcPort({ host, port: this.joinPort }, join, (server) =>
+    const joining = await openGrpcPort({ host, port: this.joinPort }, join, silentLog, (server) =>
       addJoinService(server, {
         trustDomain,
         registrar: this.#registrar,

@@ -44,6 +44,7 @@ export class Mesh {
   readonly dataDir: string;
   readonly joinPort: number;
   readonly #scope: Scope;
+  readonly #ports: readonly number[];
   readonly #options: MeshOptions;
   readonly #listen: readonly string[];
   readonly #hosts = new Map<string, Host>();
@@ -53,11 +54,17 @@ export class Mesh {
   constructor(scope: Scope, ports: readonly number[], options: MeshOptions) {
     const [grpc, joining = 0, http] = ports.map((port) => `127.0.0.1:${port}`);
     this.#scope = scope;
+    this.#ports = ports;
     this.#options = options;
     this.folder = tempFolder(scope);
     this.dataDir = join(this.folder, 'pilot');
     this.joinPort = ports[1] ?? 0;
     this.#listen = ['--listen', `${grpc}`, '--join-listen', `${joining}`, '--http', `${http}`];
+  }
+
+  /** Another mesh that nobody started yet, on the same ports. */
+  sibling(options: MeshOptions): Mesh {
+    return new Mesh(this.#scope, this.#ports, options);
   }
 
   get pilot(): RunningProcess {
