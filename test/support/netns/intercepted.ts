@@ -6,11 +6,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Transparent } from '../../../mesh/bootstrap.ts';
 import { defaultTimeouts } from '../../../mesh/defaults.ts';
-import { clusterName, type InboundPort, type Snapshot } from '../../../mesh/model.ts';
+import type { InboundPort, Snapshot } from '../../../mesh/model.ts';
 import { formatStaticConfig } from '../../../proto/static-config.ts';
 import type { Scope } from '../cleanup.ts';
 import { type RunningProcess, runProcess } from '../processes.ts';
-import { describePair, endpointsOf, type Side, service } from '../static-pair.ts';
+import { describePair, endpointsOf, type Side } from '../static-pair.ts';
 import { tempFolder } from '../temp-folder.ts';
 import { createNamespaces, type Namespace, startIn } from './namespaces.ts';
 
@@ -116,9 +116,6 @@ function inbound(port: number, mtls: InboundPort['mtls']): InboundPort {
     timeouts: defaultTimeouts('http'),
   };
 }
-
-/** The cluster of what `shop` serves over HTTP. */
-export const shopCluster = clusterName(service, shopHttp);
 
 /** A request head as an application would send it that asks for one answer. */
 export function request(host: string, path = '/', line = ''): string {
