@@ -10,6 +10,7 @@ import type { Clock } from '../kit/clock.ts';
 import { MeshError, messageOf } from '../kit/errors.ts';
 import type { Log } from '../kit/log.ts';
 import type { Random } from '../kit/random.ts';
+import type { OutboundPolicy } from '../mesh/bootstrap.ts';
 import type { Locality } from '../mesh/model.ts';
 import type { NodeFacts, Placement } from '../mesh/placement.ts';
 import { decodePlacement, encodePlacement } from '../proto/placement.ts';
@@ -50,6 +51,10 @@ export interface AgentOptions {
   readonly network: string;
   readonly locality: Locality;
   readonly allowShortLifetimes: boolean;
+  /** Sidecars open ports for intercepted connections, with this policy; undefined: they do not. */
+  readonly transparent?: OutboundPolicy | undefined;
+  /** The user that sidecars run as; undefined is the workload's. Only an agent that is root can obey. */
+  readonly sidecarUser?: string | undefined;
   /** Program and first arguments that run `heddle`. */
   readonly heddle: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -160,7 +165,7 @@ class Agent {
       onTrust: (trustBundle) => this.#trust(trustBundle),
       onChange: () => this.#configWriter.soon(),
     });
-    this.#relays = new Relays(stateDir, this.#hub, log);
+    this.#relays = new Relays(options, this.#hub, log);
     this.#identities = new WorkloadIdentities({
       folder: join(stateDir, 'identities'),
       clock,
@@ -316,16 +321,15 @@ class Agent {
   }
 }
 
-/** Private, but for root: then workloads of other users must reach their sockets in it. */
+/** Private, but for root: then workloads of other users must reach their sockets and their access logs in it. */
 function prepareStateDir(stateDir: string): void {
   const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
   try {
-    for (const folder of [stateDir, join(stateDir, 'run')]) {
+    for (const folder of [stateDir, join(stateDir, 'run'), join(stateDir, 'logs')]) {
       ensurePrivateFolder(folder);
       chmodSync(folder, mode);
     }
     ensurePrivateFolder(join(stateDir, 'identities'));
-    ensurePrivateFolder(join(stateDir, 'logs'));
   } catch (cause) {
     throw new MeshError('unavailable', `the state folder ${stateDir} cannot be used: ${messageOf(cause)}`, {
       origin: 'local',

@@ -8,6 +8,7 @@ import { systemClock } from '../kit/clock.ts';
 import { MeshError, messageOf } from '../kit/errors.ts';
 import { createLog, type LogLevel } from '../kit/log.ts';
 import { systemRandom } from '../kit/random.ts';
+import type { OutboundPolicy } from '../mesh/bootstrap.ts';
 import { type RunningAgent, startAgent } from './agent.ts';
 import { askStatus } from './control.ts';
 import { interceptCommand, runIntercept } from './intercept/command.ts';
@@ -27,6 +28,8 @@ interface RunFlags {
   readonly region: string;
   readonly zone: string;
   readonly onStop: 'leave' | 'stop';
+  readonly transparent?: OutboundPolicy;
+  readonly sidecarUser?: string;
   readonly allowShortLifetimes: boolean;
   readonly heddleBinary?: string;
   readonly logLevel: LogLevel;
@@ -65,6 +68,15 @@ export function agentCommands(program: Command): void {
         .choices(['leave', 'stop'])
         .default('leave'),
     )
+    .addOption(
+      new Option(
+        '--transparent [policy]',
+        'let sidecars take intercepted connections (heddle agent intercept); out to anywhere, or to services only',
+      )
+        .choices(['allow_any', 'registry_only'])
+        .preset('allow_any'),
+    )
+    .option('--sidecar-user <user>', 'run sidecars as this user, not as that of their workload (needs root)')
     .option('--allow-short-lifetimes', 'accept certificates of less than a minute (tests)', false)
     .option('--heddle-binary <file>', 'the heddle that runs sidecars, instead of this one')
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
@@ -126,6 +138,8 @@ async function run(flags: RunFlags): Promise<void> {
       addresses: flags.address,
       network: flags.network,
       locality: { region: flags.region, zone: flags.zone },
+      transparent: flags.transparent,
+      sidecarUser: flags.sidecarUser,
       allowShortLifetimes: flags.allowShortLifetimes,
       heddle: heddleCommand(flags.heddleBinary),
       env: process.env,

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { AppPort, Bootstrap, ListenAddress } from '../../mesh/bootstrap.ts';
+import type { AppPort, Bootstrap, ListenAddress, OutboundPolicy } from '../../mesh/bootstrap.ts';
 import type { Call } from '../../mesh/model.ts';
 import type { PlacedWorkload } from '../../mesh/placement.ts';
 import type { InstancePlan, PlannedProcess } from '../supervisor/instance-runner.ts';
@@ -29,12 +29,18 @@ export interface NodeSettings {
   /** The agent's own environment, of which only listed names go on. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly allowShortLifetimes: boolean;
+  /** Sidecars open ports for intercepted connections, with this policy; undefined: they do not. */
+  readonly transparent?: OutboundPolicy | undefined;
+  /** The user that sidecars run as; undefined is the workload's. */
+  readonly sidecarUser?: string | undefined;
 }
 
 export interface InstanceFiles {
   readonly relaySocket: string;
   readonly adminSocket: string;
   readonly logFolder: string;
+  /** Opened by the sidecar itself. */
+  readonly accessLog: string;
 }
 
 export interface PlannedInstance {
@@ -42,6 +48,8 @@ export interface PlannedInstance {
   readonly processes: InstancePlan;
 }
 
+const transparentOut = 'transparent/outbound';
+const transparentIn = 'transparent/inbound';
 /** Between looks at an application that is ready. */
 const probeIntervalMs = 1000;
 /** A sidecar lets requests in flight end first, which may take it half a minute. */
@@ -56,17 +64,28 @@ export function instanceId(workload: PlacedWorkload, index: number, node: string
 
 /** Where an instance's sockets and logs are; short, for a socket's path is. */
 export function instanceFiles(stateDir: string, id: string): InstanceFiles {
+  const logFolder = join(stateDir, 'logs', id.slice(0, id.lastIndexOf('@')).replace('/', '.'));
   const folder = join(stateDir, 'run', createHash('sha256').update(id).digest('hex').slice(0, 12));
   return {
     relaySocket: join(folder, 'agent.sock'),
     adminSocket: join(folder, 'admin.sock'),
-    logFolder: join(stateDir, 'logs', id.slice(0, id.lastIndexOf('@')).replace('/', '.')),
+    logFolder,
+    accessLog: join(logFolder, 'access.log'),
   };
 }
 
 /** The ports that an instance needs, in the order in which they are asked for. */
-export function portRequests(workload: PlacedWorkload): readonly PortRequest[] {
+export function portRequests(
+  workload: PlacedWorkload,
+  { transparent }: Pick<NodeSettings, 'transparent'> = {},
+): readonly PortRequest[] {
   const requests: PortRequest[] = [{ purpose: 'outbound', wanted: undefined }];
+  if (transparent !== undefined) {
+    requests.push(
+      { purpose: transparentOut, wanted: undefined },
+      { purpose: transparentIn, wanted: undefined },
+    );
+  }
   if (workload.ports.length > 0) requests.push({ purpose: 'link', wanted: undefined });
   for (const { port } of workload.ports) {
     requests.push({ purpose: `plain/${port}`, wanted: undefined });
@@ -103,7 +122,7 @@ export function planInstance(
       command: [...settings.heddle, 'sidecar', 'run', '--agent', files.relaySocket, '--instance', id],
       env: inherited(settings.env),
       cwd: settings.stateDir,
-      user: workload.user,
+      user: sidecarUserOf(workload, settings),
       stdoutFile: log('sidecar.out.log'),
       stderrFile: log('sidecar.err.log'),
     },
@@ -134,6 +153,14 @@ export function planInstance(
     },
   } as const;
   return { bootstrap, processes: { sidecar, app, probes, limits: limitsOf(workload) } };
+}
+
+/** Whose the instance's sockets and access log are too; undefined is the agent's own user. */
+export function sidecarUserOf(
+  { user }: PlacedWorkload,
+  { sidecarUser }: Pick<NodeSettings, 'sidecarUser'>,
+): string | undefined {
+  return sidecarUser ?? user;
 }
 
 function isSupervised(workload: PlacedWorkload): boolean {
@@ -176,8 +203,17 @@ function bootstrapOf(
       plain: outside(portOf(`plain/${port}`)),
     })),
     admin: { socket: files.adminSocket },
-    accessLogFile: join(files.logFolder, 'access.log'),
+    accessLogFile: files.accessLog,
     allowShortLifetimes: settings.allowShortLifetimes,
+    ...(settings.transparent === undefined
+      ? {}
+      : {
+          transparent: {
+            outboundPort: portOf(transparentOut),
+            inboundPort: portOf(transparentIn),
+            outboundPolicy: settings.transparent,
+          },
+        }),
   };
 }
 

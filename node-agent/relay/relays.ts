@@ -1,19 +1,21 @@
 /** The relay sockets of all instances of this node. */
 import type { Log } from '../../kit/log.ts';
 import type { ConfigHub } from '../config/hub.ts';
-import { instanceFiles } from '../plan/instance-plan.ts';
+import { instanceFiles, type NodeSettings, sidecarUserOf } from '../plan/instance-plan.ts';
 import type { SupervisedInstance } from '../supervisor/supervisor.ts';
 import { resolveUser } from '../supervisor/user.ts';
 import { RelayServer } from './relay-server.ts';
 
+type RelaySettings = Pick<NodeSettings, 'stateDir' | 'sidecarUser'>;
+
 export class Relays {
-  readonly #stateDir: string;
+  readonly #settings: RelaySettings;
   readonly #hub: ConfigHub;
   readonly #log: Log;
   readonly #servers = new Map<string, RelayServer>();
 
-  constructor(stateDir: string, hub: ConfigHub, log: Log) {
-    this.#stateDir = stateDir;
+  constructor(settings: RelaySettings, hub: ConfigHub, log: Log) {
+    this.#settings = settings;
     this.#hub = hub;
     this.#log = log;
   }
@@ -25,11 +27,12 @@ export class Relays {
       existing.setBootstrap(bootstrap);
       return;
     }
+    const user = sidecarUserOf(workload, this.#settings);
     const server = new RelayServer({
       instance: id,
-      path: instanceFiles(this.#stateDir, id).relaySocket,
+      path: instanceFiles(this.#settings.stateDir, id).relaySocket,
       bootstrap,
-      owner: workload.user === undefined ? undefined : resolveUser(workload.user),
+      owner: user === undefined ? undefined : resolveUser(user),
       hub: this.#hub,
       log: this.#log,
     });

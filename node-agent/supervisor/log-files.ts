@@ -4,8 +4,10 @@
  * writer may slip in a line, and that line is lost; a process that must not lose one rotates its own files.
  */
 import {
+  chmodSync,
   closeSync,
   constants,
+  fchownSync,
   fstatSync,
   ftruncateSync,
   openSync,
@@ -15,6 +17,8 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
+import type { UserIds } from './user.ts';
 
 export interface RotationLimits {
   readonly maxBytes: number;
@@ -28,6 +32,21 @@ export const rotationPeriodMs = 1000;
 
 /** Copied at a time. */
 const chunkBytes = 256 * 1024;
+
+/**
+ * Makes a log that a process of another user opens by itself. Its folder stays ours and is only opened for passage,
+ * so that this user can put nothing else there for us to rotate.
+ */
+export function createLogFor(owner: UserIds, path: string): void {
+  chmodSync(dirname(path), 0o711);
+  const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
+  const fd = openSync(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
+  try {
+    fchownSync(fd, owner.uid, owner.gid);
+  } finally {
+    closeSync(fd);
+  }
+}
 
 /**
  * Rotates the file where it is too large. Answers how many bytes of a flood were dropped: of what came in since

@@ -18,15 +18,17 @@ import {
   planInstance,
   portRequests,
   portsOf,
+  sidecarUserOf,
 } from '../plan/instance-plan.ts';
 import { endedPlan, InstanceRunner, type InstanceStatus } from './instance-runner.ts';
 import { type Role, roles } from './instance-state.ts';
-import { rotateIfLarge, rotationPeriodMs } from './log-files.ts';
+import { createLogFor, rotateIfLarge, rotationPeriodMs } from './log-files.ts';
 import { createNotes, type FoundInstance, type Notes } from './notes.ts';
 import { type IsPortFree, PortTable } from './ports.ts';
 import type { ProcessTable } from './proc.ts';
 import type { RunProbe } from './readiness.ts';
 import type { Spawn } from './spawn.ts';
+import { resolveUser } from './user.ts';
 
 export interface SupervisorInit {
   readonly settings: NodeSettings;
@@ -167,7 +169,7 @@ export class Supervisor {
   }
 
   async #place(id: string, workload: PlacedWorkload, index: number): Promise<void> {
-    await this.#ports.allocate(id, portRequests(workload));
+    await this.#ports.allocate(id, portRequests(workload, this.#init.settings));
     const planned = await this.#plan(id, workload, index);
     const existing = this.#entries.get(id);
     if (existing !== undefined) {
@@ -188,7 +190,11 @@ export class Supervisor {
     index: number,
   ): Promise<PlannedInstance & { workload: PlacedWorkload; index: number }> {
     const { settings } = this.#init;
-    mkdirSync(instanceFiles(settings.stateDir, id).logFolder, { recursive: true, mode: 0o700 });
+    const { logFolder, accessLog } = instanceFiles(settings.stateDir, id);
+    mkdirSync(logFolder, { recursive: true, mode: 0o700 });
+    const user = sidecarUserOf(workload, settings);
+    const owner = user === undefined ? undefined : resolveUser(user);
+    if (owner !== undefined) createLogFor(owner, accessLog);
     const planned = planInstance(workload, index, this.#ports.of(id), settings);
     await this.#init.onPlanned({ id, workload, index, bootstrap: planned.bootstrap });
     return { ...planned, workload, index };

@@ -1,8 +1,9 @@
 /** `heddle agent` as processes: killed and started again under load, asked for its status, told to end. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, copyFileSync, statSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { AgentStatus } from '../../../node-agent/control.ts';
 import { mark as marks } from '../../../node-agent/supervisor/marks.ts';
@@ -22,6 +23,13 @@ const heddle = join(import.meta.dirname, '../../../bin/heddle.ts');
 const web = 'shop/web.0@n1';
 const table = createProcessTable();
 
+/** Only root may start processes of others, and they must be able to reach this Node. */
+const nobodySkip = (() => {
+  if (process.geteuid?.() !== 0) return 'needs root';
+  const tried = spawnSync(process.execPath, ['--version'], { uid: 65_534, gid: 65_534 });
+  return tried.status === 0 ? false : 'this Node cannot be reached by others than root';
+})();
+
 async function bench(t: TestContext) {
   const pilot = await FakePilot.start(t);
   const folder = tempFolder(t);
@@ -36,8 +44,8 @@ async function bench(t: TestContext) {
   const flags = ['--node', 'n1', '--state-dir', stateDir];
   const run = [heddle, 'agent', 'run', ...flags, '--pilot', pilot.address, '--token-file', tokenFile];
   const args = [...run, '--heddle-binary', fakeHeddle[1] ?? '', '--print-ready', '--log-level', 'warn'];
-  const start = async (): Promise<RunningProcess> => {
-    const agent = await startProcess(t, { args });
+  const start = async (...more: readonly string[]): Promise<RunningProcess> => {
+    const agent = await startProcess(t, { args: [...args, ...more] });
     await agent.printed(/"ready":true/);
     return agent;
   };
@@ -155,6 +163,51 @@ describe('heddle agent run', () => {
     const { stdout } = await runProcess(t, { args: [heddle, 'agent', 'status', '--state-dir', b.stateDir] });
     assert.match(stdout, /^node n1, agent \d+, pilot 127\.0\.0\.1:\d+\n/);
     assert.match(stdout, /shop\/web\.0@n1 +ready +\d+ +\d+ +0 +\d+ +20\d\d-/);
+  });
+
+  it('tells what interception must know, and refuses where processes cannot be told apart', async (t) => {
+    const b = await bench(t);
+    await b.start('--transparent');
+    b.pilot.place(workloadOf('web'));
+    await eventually(() => b.pilot.instance(web)?.state === 'ready');
+    const ports = (await b.status()).instances[0]?.intercepted;
+    const intercept = (...flags: string[]) =>
+      runProcess(t, {
+        args: [heddle, 'agent', 'intercept', '--dry-run', '--state-dir', b.stateDir, ...flags],
+      });
+    const told = await intercept('--workload', 'shop/web', '--sidecar-user', '54321');
+    assert.equal(told.code, 0, told.stderr);
+    assert.match(
+      told.stdout,
+      new RegExp(`meta skuid 54321 return\n\t\tmeta skuid != ${process.getuid?.()} return`),
+    );
+    assert.match(told.stdout, new RegExp(`redirect to :${ports?.outboundPort}\n`));
+    assert.match(
+      told.stdout,
+      new RegExp(`tcp dport \\{ ${ports?.appPorts[0]} \\} redirect to :${ports?.inboundPort}\n`),
+    );
+    assert.match((await intercept('--workload', 'shop/web')).stderr, /cannot be told apart/);
+    assert.match((await intercept('--workload', 'shop/wep')).stderr, /did you mean shop\/web\?/);
+  });
+
+  it('runs sidecars as a user of their own, with a log that they can open', {
+    skip: nobodySkip,
+  }, async (t) => {
+    const b = await bench(t);
+    // That user must be able to pass the test's folder and to read the stand-in for a sidecar.
+    chmodSync(dirname(b.stateDir), 0o711);
+    const copy = join(dirname(b.stateDir), 'heddle.mjs');
+    copyFileSync(fakeHeddle[1] ?? '', copy);
+    await b.start('--sidecar-user', 'nobody', '--heddle-binary', copy);
+    b.pilot.place(workloadOf('web'));
+    await eventually(() => b.pilot.instance(web)?.state === 'ready');
+    const { sidecarPid, appPid } = (await b.status()).instances[0] ?? {};
+    const uidOf = (pid: number | null | undefined) => statSync(`/proc/${pid}`).uid;
+    assert.deepEqual([uidOf(sidecarPid), uidOf(appPid)], [65_534, 0]);
+    const log = join(b.stateDir, 'logs', 'shop.web.0', 'access.log');
+    const appended = spawnSync('sh', ['-c', `echo line >> ${log}`], { uid: 65_534, gid: 65_534 });
+    assert.equal(appended.status, 0, String(appended.stderr));
+    assert.equal(spawnSync('ls', [dirname(log)], { uid: 65_534, gid: 65_534 }).status, 2);
   });
 
   it('refuses flags that it cannot understand', async (t) => {

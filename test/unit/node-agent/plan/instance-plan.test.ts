@@ -116,4 +116,19 @@ describe('instance plan', () => {
     assert.notEqual(otherSidecar, sidecar);
     assert.equal(sameApp, app);
   });
+
+  it('opens ports for intercepted connections only where the agent was told to', () => {
+    assert.equal(planInstance(web, 0, ports, settings).bootstrap.transparent, undefined);
+    const taking: NodeSettings = { ...settings, transparent: 'registry_only', sidecarUser: 'heddle' };
+    const asked = portRequests(web, taking).map(({ purpose }) => purpose);
+    assert.ok(asked.includes('transparent/outbound') && asked.includes('transparent/inbound'));
+    const allocated = { ...ports, 'transparent/outbound': 20_010, 'transparent/inbound': 20_011 };
+    const { bootstrap, processes } = planInstance({ ...web, user: 'web' }, 0, allocated, taking);
+    assert.deepEqual(bootstrap.transparent, {
+      outboundPort: 20_010,
+      inboundPort: 20_011,
+      outboundPolicy: 'registry_only',
+    });
+    assert.deepEqual([processes.sidecar.spec.user, processes.app?.spec.user], ['heddle', 'web']);
+  });
 });

@@ -5,12 +5,13 @@ import {
   openSync,
   readFileSync,
   statSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { rotateIfLarge } from '../../../../node-agent/supervisor/log-files.ts';
+import { createLogFor, rotateIfLarge } from '../../../../node-agent/supervisor/log-files.ts';
 import { tempFolder } from '../../../support/temp-folder.ts';
 
 const limits = { maxBytes: 1000, files: 3 };
@@ -51,5 +52,26 @@ describe('log rotation', () => {
     writeFileSync(path, `${'o'.repeat(5000)}${'n'.repeat(1000)}`);
     assert.equal(rotateIfLarge(path, limits), 5000);
     assert.equal(readFileSync(`${path}.1`, 'utf8'), 'n'.repeat(1000));
+  });
+});
+
+describe('createLogFor', () => {
+  const self = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+
+  it('makes a private log in a folder that others may pass but not look into, and keeps what is in it', (t) => {
+    const folder = tempFolder(t);
+    const path = join(folder, 'access.log');
+    createLogFor(self, path);
+    writeFileSync(path, 'kept\n');
+    createLogFor(self, path);
+    assert.equal(readFileSync(path, 'utf8'), 'kept\n');
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    assert.equal(statSync(folder).mode & 0o777, 0o711);
+  });
+
+  it('gives away nothing that a link leads to', (t) => {
+    const path = join(tempFolder(t), 'access.log');
+    symlinkSync('/etc/passwd', path);
+    assert.throws(() => createLogFor(self, path), { code: 'ELOOP' });
   });
 });
