@@ -9,6 +9,17 @@ import type { AppPort, Bootstrap, ListenAddress, LocalPort, Transparent } from '
 import { isOpaque, serviceKey } from '../mesh/model.ts';
 import type { ReachServices } from './cluster/reach.ts';
 import type { Codec } from './codec/codec.ts';
+import {
+  everyAddress,
+  linkDoor,
+  localDoor,
+  localHosts,
+  outboundDoor,
+  plainDoor,
+  socketName,
+  takenInboundDoor,
+  takenOutboundDoor,
+} from './doors.ts';
 import type { PeerTls } from './net/conn.ts';
 import { type Detected, detectSocket } from './net/detect.ts';
 import type { DialTarget } from './net/dial.ts';
@@ -46,8 +57,6 @@ interface NamedListener {
 const idleMs = 60_000;
 const linkIdleMs = 3_600_000;
 const http1Protocol = 'http/1.1';
-/** The second only where the machine speaks IPv6. */
-const everyAddress = ['0.0.0.0', '::'];
 
 export class Entrances {
   readonly #services: EntranceServices;
@@ -87,7 +96,7 @@ export class Entrances {
   /** Opens everything that the bootstrap names; throws a MeshError for the first that cannot be. */
   async open(bootstrap: Bootstrap, credentials: TlsCredentials | undefined): Promise<void> {
     const planner = this.#outboundPlanner(undefined);
-    await this.#listenLocal('outbound', bootstrap.outbound.port, (socket) =>
+    await this.#listenLocal(outboundDoor, bootstrap.outbound.port, (socket) =>
       this.#detectHttp(socket, planner),
     );
     for (const local of bootstrap.localPorts) await this.#openLocalPort(local);
@@ -97,7 +106,7 @@ export class Entrances {
       if (app.plain === undefined) continue;
       const door = this.#plainDoor(app.port, credentials);
       for (const host of app.plain.hosts) {
-        await this.#listen(`plain ${app.port}`, host, app.plain.port, door);
+        await this.#listen(plainDoor(app.port), host, app.plain.port, door);
       }
     }
     const { transparent } = bootstrap;
@@ -151,7 +160,7 @@ export class Entrances {
         tunnelOutbound(proxy, reach, this.#plainConn(socket), call);
       else this.#detectHttp(socket, planner);
     };
-    await this.#listenLocal(`local ${serviceKey(local.service)} ${local.port}`, local.localPort, onSocket);
+    await this.#listenLocal(localDoor(local), local.localPort, onSocket);
   }
 
   async #openLink(address: ListenAddress, credentials: TlsCredentials): Promise<void> {
@@ -166,7 +175,7 @@ export class Entrances {
       },
     );
     for (const host of address.hosts) {
-      await this.#listen('link', host, address.port, (socket) => acceptor.accept(socket));
+      await this.#listen(linkDoor, host, address.port, (socket) => acceptor.accept(socket));
     }
   }
 
@@ -202,7 +211,7 @@ export class Entrances {
       createPlanner: (call, otherwise) => this.#outboundPlanner(call, otherwise),
       serve: (socket, protocol, planner) => this.#serve(this.#plainConn(socket), protocol, planner, 'plain'),
     });
-    await this.#listenLocal('taken outbound', outboundPort, (socket) => door.accept(socket));
+    await this.#listenLocal(takenOutboundDoor, outboundPort, (socket) => door.accept(socket));
   }
 
   /** Rules in the workload's namespace lead callers here in place of the application's ports. */
@@ -215,7 +224,7 @@ export class Entrances {
     const door = new InboundDoor(this.#doorServices(), { doorOf: (appPort) => doors.get(appPort) });
     for (const host of everyAddress) {
       try {
-        await this.#listen('taken inbound', host, inboundPort, (socket) => door.accept(socket));
+        await this.#listen(takenInboundDoor, host, inboundPort, (socket) => door.accept(socket));
       } catch (error) {
         if (!isFamilyMissing(error)) throw error;
       }
@@ -240,23 +249,23 @@ export class Entrances {
   }
 
   async #listen(name: string, host: string, port: number, onSocket: (socket: Socket) => void): Promise<void> {
-    const socketName = `${name} ${host}`;
-    const fd = this.#services.inherited.take(socketName);
+    const full = socketName(name, host);
+    const fd = this.#services.inherited.take(full);
     const { descriptors } = this.#services.reach.net;
     const options = { host, port, ...(descriptors && { descriptors }), ...(fd === undefined ? {} : { fd }) };
     const listener = await listen(options, onSocket);
-    this.#listeners.push({ name: socketName, listener });
+    this.#listeners.push({ name: full, listener });
   }
 
   /** On both loopback addresses, as far as the machine or the predecessor has them. */
   async #listenLocal(name: string, port: number, onSocket: (socket: Socket) => void): Promise<void> {
     const { inherited, reach } = this.#services;
     const { descriptors } = reach.net;
-    const hosts = ['127.0.0.1', '::1'].filter((host) => inherited.has(`${name} ${host}`));
+    const hosts = localHosts.filter((host) => inherited.has(socketName(name, host)));
     for (const host of hosts) await this.#listen(name, host, port, onSocket);
     if (hosts.length > 0) return;
     for (const listener of await listenLocal({ port, ...(descriptors && { descriptors }) }, onSocket)) {
-      this.#listeners.push({ name: `${name} ${listener.host}`, listener });
+      this.#listeners.push({ name: socketName(name, listener.host), listener });
     }
   }
 

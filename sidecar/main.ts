@@ -5,9 +5,10 @@ import { messageOf } from '../kit/errors.ts';
 import { createLog, type Log, type LogLevel } from '../kit/log.ts';
 import { defaultMemoryLimit, parseMemorySize } from './memory.ts';
 import { inheritedDescriptors } from './net/listen-fd.ts';
-import { type Running, runStatic, runWithAgent } from './run.ts';
-import type { Sidecar } from './sidecar.ts';
+import { type DataPlane, type Running, runStatic, runWithAgent } from './run.ts';
 import { InheritedSockets, type OpenSocket, startSuccessor, successorReady } from './succession.ts';
+import type { ToWorker } from './workers/messages.ts';
+import { createWorker } from './workers/work.ts';
 
 interface RunFlags {
   readonly config?: string;
@@ -15,6 +16,7 @@ interface RunFlags {
   readonly instance?: string;
   readonly logLevel: LogLevel;
   readonly memoryLimit?: string;
+  readonly workers: number;
   readonly printReady?: boolean;
 }
 
@@ -34,6 +36,12 @@ export function sidecarCommands(program: Command): void {
       '--memory-limit <size>',
       "bytes, or with Ki, Mi, Gi; by default the control group's limit, at most 1Gi",
     )
+    .option(
+      '--workers <count>',
+      'processes that share the listening sockets; limits are per worker, counters are sums',
+      parseWorkers,
+      1,
+    )
     .option('--print-ready', 'print one JSON line on standard output when serving')
     .addHelpText(
       'after',
@@ -46,6 +54,7 @@ On SIGTERM the sidecar drains: it stops accepting, lets requests in flight end (
 On SIGHUP it starts its successor on the same listening sockets and drains once that one serves; nothing is lost.`,
     )
     .action((flags: RunFlags) => run(flags));
+  sidecar.command('work', { hidden: true }).description('one of several workers').action(work);
 }
 
 async function run(flags: RunFlags): Promise<void> {
@@ -59,7 +68,7 @@ async function run(flags: RunFlags): Promise<void> {
         (thrown: unknown) => fail(thrown),
       );
   };
-  const onReady = (sidecar: Sidecar) => {
+  const onReady = (sidecar: DataPlane) => {
     log.info('sidecar ready', sidecar.addresses);
     process.send?.(successorReady);
     process.channel?.unref();
@@ -79,6 +88,8 @@ async function run(flags: RunFlags): Promise<void> {
   const options = {
     log,
     memoryLimitBytes: memoryLimitOf(flags),
+    workers: flags.workers,
+    environment: process.env,
     onReady,
     onEnd: end,
     inherited: new InheritedSockets(inheritedDescriptors(process.env, process.pid)),
@@ -97,6 +108,29 @@ async function run(flags: RunFlags): Promise<void> {
   } catch (thrown) {
     fail(thrown);
   }
+}
+
+const maxWorkers = 64;
+
+function parseWorkers(text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= maxWorkers) return count;
+  return fail(new Error(`--workers takes a whole number from 1 to ${maxWorkers}, not '${text}'`));
+}
+
+/** A worker hears its group alone, and ends when that is gone: its sockets must not outlive it. */
+function work(): void {
+  const log = createLog({ program: 'sidecar', level: 'info' });
+  const hear = createWorker({
+    log,
+    inherited: new InheritedSockets(inheritedDescriptors(process.env, process.pid)),
+    send: (message) => process.send?.(message),
+    onEnd: () => process.exit(0),
+  });
+  process.on('message', (message) => hear(message as ToWorker));
+  process.on('disconnect', () => hear({ kind: 'drain' }));
+  // Signals to the whole group are the group's to answer.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});
 }
 
 function memoryLimitOf({ memoryLimit }: RunFlags): number {

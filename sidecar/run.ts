@@ -13,6 +13,7 @@ import { AgentSource } from './runtime/agent-source.ts';
 import type { Resolver } from './runtime/resolver.ts';
 import { Sidecar } from './sidecar.ts';
 import type { InheritedSockets, OpenSocket } from './succession.ts';
+import { WorkerGroup } from './workers/group.ts';
 
 /** A running sidecar, as `main.ts` holds it. */
 export interface Running {
@@ -25,15 +26,24 @@ export interface Running {
   replace(): Promise<void>;
 }
 
+/** The sidecar of this process, or a group of worker processes: the same from outside. */
+export type DataPlane = Pick<
+  Sidecar,
+  'start' | 'apply' | 'applyEndpoints' | 'renew' | 'drain' | 'sockets' | 'addresses'
+>;
+
 export interface RunOptions {
   readonly log: Log;
+  /** Processes that share the listening sockets; 1 serves in this process. */
+  readonly workers: number;
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly inherited: InheritedSockets;
   /** Memory that the process may use. */
   readonly memoryLimitBytes: number;
   /** Starts this program again with these sockets; resolves when that process serves. */
   readonly startSuccessor: (sockets: readonly OpenSocket[]) => Promise<void>;
   /** Called when the sidecar serves. */
-  readonly onReady: (sidecar: Sidecar) => void;
+  readonly onReady: (sidecar: DataPlane) => void;
   /** Something asked for the end: the admin page, or a failure that leaves nothing to serve. */
   readonly onEnd: (error: unknown) => void;
 }
@@ -65,7 +75,7 @@ export function runWithAgent(agent: AgentAddress, options: RunOptions): Running 
   let bootstrap: Bootstrap | undefined;
   let identity: IdentityBundle | undefined;
   let snapshot: Snapshot | undefined;
-  let sidecar: Sidecar | undefined;
+  let sidecar: DataPlane | undefined;
 
   const begin = () => {
     if (sidecar !== undefined || bootstrap === undefined || identity === undefined || snapshot === undefined)
@@ -134,19 +144,17 @@ function createSidecar(
   identity: IdentityBundle | undefined,
   snapshot: Snapshot,
   resolver: Resolver | undefined,
-  { log, onEnd, inherited, memoryLimitBytes }: RunOptions,
-): Sidecar {
+  options: RunOptions,
+): DataPlane {
+  const { log, onEnd, inherited, memoryLimitBytes, workers, environment } = options;
+  const told = { bootstrap, identity, snapshot, resolver, inherited, memoryLimitBytes, log };
   const onDrainAsked = () => onEnd(undefined);
+  if (workers > 1) return new WorkerGroup({ ...told, workers, environment, onDrainAsked });
   return new Sidecar({
-    bootstrap,
-    identity,
-    snapshot,
-    resolver,
-    inherited,
-    memoryLimitBytes,
+    ...told,
+    adminPage: 'own',
     clock: systemClock,
     random: systemRandom,
-    log,
     onDrainAsked,
   });
 }

@@ -24,8 +24,8 @@ import { OwnSources } from './net/own-sources.ts';
 import { TimerWheel } from './net/timer-wheel.ts';
 import { createCredentials, type TlsCredentials } from './net/tls-credentials.ts';
 import { AccessLog } from './observe/access-log.ts';
-import { renderMetrics } from './observe/exposition.ts';
-import { Metrics } from './observe/metrics.ts';
+import { type Gauges, renderMetrics } from './observe/exposition.ts';
+import { Metrics, type MetricsReading } from './observe/metrics.ts';
 import { Overload } from './overload.ts';
 import { reauthorize } from './proxy/inbound.ts';
 import { LiveList } from './proxy/live-list.ts';
@@ -35,7 +35,7 @@ import type { ProxyState } from './proxy/serve.ts';
 import { compileRuntime, settleClusters } from './runtime/compile.ts';
 import type { Resolver } from './runtime/resolver.ts';
 import type { Runtime } from './runtime/runtime.ts';
-import type { InheritedSockets, OpenSocket } from './succession.ts';
+import { adminSocketName, type InheritedSockets, type OpenSocket } from './succession.ts';
 
 export interface SidecarInit {
   readonly bootstrap: Bootstrap;
@@ -45,6 +45,8 @@ export interface SidecarInit {
   readonly resolver: Resolver | undefined;
   /** Listening sockets of the process that this one succeeds. */
   readonly inherited: InheritedSockets;
+  /** A worker's admin page is its group's. */
+  readonly adminPage: 'own' | 'elsewhere';
   /** Memory that this process may use. */
   readonly memoryLimitBytes: number;
   readonly clock: Clock;
@@ -54,9 +56,15 @@ export interface SidecarInit {
   readonly onDrainAsked: () => void;
 }
 
+export interface SidecarReport {
+  readonly metrics: MetricsReading;
+  readonly gauges: Gauges;
+  readonly clusters: readonly unknown[];
+  readonly overload: unknown;
+}
+
 export type SidecarState = 'starting' | 'ready' | 'draining' | 'stopped';
 
-const adminSocketName = 'admin';
 /** How long requests in flight may take to end. */
 const drainMs = 30_000;
 const drainStepMs = 20;
@@ -144,7 +152,9 @@ export class Sidecar {
   /** Opens every way in; throws a MeshError for the first that cannot be opened. */
   async start(): Promise<void> {
     const { bootstrap, inherited } = this.#init;
-    await this.#admin.open(bootstrap.admin, inherited.take(adminSocketName));
+    if (this.#init.adminPage === 'own') {
+      await this.#admin.open(bootstrap.admin, inherited.take(adminSocketName));
+    }
     await this.#entrances.open(bootstrap, this.#credentials);
     inherited.closeRest();
     this.#overload.start();
@@ -235,25 +245,42 @@ export class Sidecar {
   #adminActions(): AdminActions {
     return {
       whyNotReady: () => (this.state === 'ready' ? undefined : this.state),
-      metrics: () =>
-        renderMetrics(this.#metrics, {
-          pid: process.pid,
-          configVersion: this.#proxy.runtime.snapshot.version.revision,
-          certificateExpirySeconds: (this.#credentials?.svid.notAfterMs ?? 0) / 1000,
-          accessLogDropped: this.#accessLog.dropped,
-          overloadLevel: this.#overload.rank,
-          memoryUsedBytes: usedMemory(),
-          memoryLimitBytes: this.#overload.limitBytes,
-          requestsShed: this.#proxy.pressure.shed,
-          connectionsOpen: this.#descriptors,
-          connectionsDropped: this.#descriptors.dropped,
-          dialsRefused: this.#descriptors.refusedDials,
-        }),
+      metrics: () => renderMetrics(this.#metrics.reading(), this.#gauges()),
       config: () => this.#proxy.runtime.snapshot,
-      clusters: () => [...this.#proxy.runtime.clusters.values()].map(describeCluster),
+      clusters: () => this.#clusters(),
       overload: () => this.#describeOverload(),
       drain: () => this.#init.onDrainAsked(),
     };
+  }
+
+  /** What the admin page shows of this process, for whoever shows several as one. */
+  get report(): SidecarReport {
+    return {
+      metrics: this.#metrics.reading(),
+      gauges: this.#gauges(),
+      clusters: this.#clusters(),
+      overload: this.#describeOverload(),
+    };
+  }
+
+  #gauges(): Gauges {
+    return {
+      pid: process.pid,
+      configVersion: this.#proxy.runtime.snapshot.version.revision,
+      certificateExpirySeconds: (this.#credentials?.svid.notAfterMs ?? 0) / 1000,
+      accessLogDropped: this.#accessLog.dropped,
+      overloadLevel: this.#overload.rank,
+      memoryUsedBytes: usedMemory(),
+      memoryLimitBytes: this.#overload.limitBytes,
+      requestsShed: this.#proxy.pressure.shed,
+      connectionsOpen: { downstream: this.#descriptors.downstream, upstream: this.#descriptors.upstream },
+      connectionsDropped: this.#descriptors.dropped,
+      dialsRefused: this.#descriptors.refusedDials,
+    };
+  }
+
+  #clusters(): unknown[] {
+    return [...this.#proxy.runtime.clusters.values()].map(describeCluster);
   }
 
   #describeOverload(): unknown {

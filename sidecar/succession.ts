@@ -15,6 +15,9 @@ export interface OpenSocket {
   readonly fd: number;
 }
 
+/** The admin page's loopback port among the sockets. */
+export const adminSocketName = 'admin';
+
 /** What a successor sends over its channel when it serves. */
 export const successorReady = 'heddle sidecar ready';
 
@@ -46,6 +49,20 @@ export class InheritedSockets {
   }
 }
 
+/** The environment of a process that is given these sockets from descriptor 3 on. */
+export function listenEnvironment(
+  sockets: readonly OpenSocket[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Record<string, string | undefined> {
+  return {
+    ...environment,
+    LISTEN_FDS: String(sockets.length),
+    LISTEN_FDNAMES: sockets.map(({ name }) => encodeURIComponent(name)).join(':'),
+    // It names the process that the sockets were for before.
+    LISTEN_PID: undefined,
+  };
+}
+
 /**
  * Starts this program again, with the same arguments and these sockets; resolves when it serves. Rejects where it
  * ends or takes too long before; it is ended then.
@@ -54,13 +71,7 @@ export function startSuccessor(
   sockets: readonly OpenSocket[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<void> {
-  const env: Record<string, string | undefined> = {
-    ...environment,
-    LISTEN_FDS: String(sockets.length),
-    LISTEN_FDNAMES: sockets.map(({ name }) => encodeURIComponent(name)).join(':'),
-  };
-  // It names the process the sockets were for, which the successor is not.
-  delete env['LISTEN_PID'];
+  const env = listenEnvironment(sockets, environment);
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     // A session of its own: signals to the predecessor's group are not meant for it.
     detached: true,

@@ -19,8 +19,8 @@ export interface AdminActions {
   whyNotReady(): string | undefined;
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
   config(): unknown;
-  clusters(): unknown;
-  overload(): unknown;
+  clusters(): unknown | Promise<unknown>;
+  overload(): unknown | Promise<unknown>;
   /** Begins the drain; the process ends when it is done. */
   drain(): void;
 }
@@ -88,9 +88,9 @@ async function pageFor(request: string, actions: AdminActions): Promise<AdminPag
     case 'GET /config':
       return jsonPage(actions.config());
     case 'GET /clusters':
-      return jsonPage(actions.clusters());
+      return jsonPage(await actions.clusters());
     case 'GET /overload':
-      return jsonPage(actions.overload());
+      return jsonPage(await actions.overload());
     case 'POST /drain':
       actions.drain();
       return textPage(202, 'draining');

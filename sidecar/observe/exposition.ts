@@ -4,7 +4,7 @@
  */
 import type { Registry as PromRegistry } from 'prom-client';
 import { flagNames } from './flags.ts';
-import { durationBoundsMs, type Metrics, metricNames, type RequestLabels } from './metrics.ts';
+import { durationBoundsMs, type MetricsReading, metricNames, type RequestLabels } from './metrics.ts';
 
 export interface Gauges {
   readonly pid: number;
@@ -21,6 +21,28 @@ export interface Gauges {
   readonly dialsRefused: number;
 }
 
+/** The gauges of several workers as those of one sidecar: sums, the oldest version, the first expiry. */
+export function joinGauges(pid: number, all: readonly Gauges[]): Gauges {
+  const total = (of: (gauges: Gauges) => number) => all.reduce((sum, gauges) => sum + of(gauges), 0);
+  const least = (of: (gauges: Gauges) => number) => Math.min(...all.map(of));
+  return {
+    pid,
+    configVersion: least(({ configVersion }) => configVersion),
+    certificateExpirySeconds: least(({ certificateExpirySeconds }) => certificateExpirySeconds),
+    accessLogDropped: total(({ accessLogDropped }) => accessLogDropped),
+    overloadLevel: Math.max(...all.map(({ overloadLevel }) => overloadLevel)),
+    memoryUsedBytes: total(({ memoryUsedBytes }) => memoryUsedBytes),
+    memoryLimitBytes: total(({ memoryLimitBytes }) => memoryLimitBytes),
+    requestsShed: total(({ requestsShed }) => requestsShed),
+    connectionsOpen: {
+      downstream: total(({ connectionsOpen }) => connectionsOpen.downstream),
+      upstream: total(({ connectionsOpen }) => connectionsOpen.upstream),
+    },
+    connectionsDropped: total(({ connectionsDropped }) => connectionsDropped),
+    dialsRefused: total(({ dialsRefused }) => dialsRefused),
+  };
+}
+
 export interface Page {
   readonly contentType: string;
   readonly body: string;
@@ -30,7 +52,7 @@ const labelNames = ['direction', 'destination', 'port', 'source', 'route', 'prot
 const statusClassNames = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'];
 
 /** The page for one scrape. */
-export async function renderMetrics(metrics: Metrics, gauges: Gauges): Promise<Page> {
+export async function renderMetrics(metrics: MetricsReading, gauges: Gauges): Promise<Page> {
   const { Registry, Counter, Gauge } = await import('prom-client');
   const registry: PromRegistry = new Registry();
   const counter = (name: string, help: string, labels: readonly string[] = []) =>
@@ -40,7 +62,7 @@ export async function renderMetrics(metrics: Metrics, gauges: Gauges): Promise<P
   const requests = counter(metricNames.requests, 'Requests ended, by status class', [...labelNames, 'code']);
   const requestBytes = counter(metricNames.requestBytes, 'Body bytes of requests', labelNames);
   const responseBytes = counter(metricNames.responseBytes, 'Body bytes of responses', labelNames);
-  for (const series of metrics.read()) {
+  for (const series of metrics.series) {
     const labels = labelsOf(series.labels);
     series.byStatusClass.forEach((count, at) => {
       if (count > 0) requests.inc({ ...labels, code: statusClassNames[at] as string }, count);
@@ -82,13 +104,13 @@ export async function renderMetrics(metrics: Metrics, gauges: Gauges): Promise<P
 }
 
 /** prom-client cannot take a ready histogram, so its few lines are written here. */
-function durationText(metrics: Metrics): string {
+function durationText(metrics: MetricsReading): string {
   const name = metricNames.duration;
   const lines = [
     `# HELP ${name} From a request's first byte to its response's last`,
     `# TYPE ${name} histogram`,
   ];
-  for (const series of metrics.read()) {
+  for (const series of metrics.series) {
     const labels = Object.entries(labelsOf(series.labels))
       .map(([key, value]) => `${key}="${escapeLabel(value)}"`)
       .join(',');

@@ -105,19 +105,26 @@ export class Metrics {
     rows[at + responseBytesAt] = (rows[at + responseBytesAt] as number) + responseBytes;
   }
 
-  /** Every series with its numbers, for exposition. */
-  read(): SeriesReading[] {
-    return this.#labels.map((labels, id) => {
-      const row = this.#rows.subarray(id * rowSize, (id + 1) * rowSize);
-      return {
-        labels,
-        byStatusClass: row.subarray(0, statusClasses),
-        requestBytes: row[requestBytesAt] as number,
-        responseBytes: row[responseBytesAt] as number,
-        durationSumMs: row[durationSumAt] as number,
-        buckets: row.subarray(bucketsAt),
-      };
-    });
+  /** All numbers as they are now, on their own: they may be kept and sent. */
+  reading(): MetricsReading {
+    return {
+      series: this.#labels.map((labels, id) => {
+        const row = this.#rows.subarray(id * rowSize, (id + 1) * rowSize);
+        return {
+          labels,
+          byStatusClass: [...row.subarray(0, statusClasses)],
+          requestBytes: row[requestBytesAt] as number,
+          responseBytes: row[responseBytesAt] as number,
+          durationSumMs: row[durationSumAt] as number,
+          buckets: [...row.subarray(bucketsAt)],
+        };
+      }),
+      flagCounts: [...this.flagCounts],
+      active: this.active,
+      accepted: this.accepted,
+      refused: this.refused,
+      configRejected: this.configRejected,
+    };
   }
 
   #countFlags(flags: number): void {
@@ -127,13 +134,58 @@ export class Metrics {
   }
 }
 
+export interface MetricsReading {
+  readonly series: readonly SeriesReading[];
+  /** By bit of `flags.ts`. */
+  readonly flagCounts: readonly number[];
+  readonly active: number;
+  readonly accepted: number;
+  readonly refused: number;
+  readonly configRejected: number;
+}
+
 export interface SeriesReading {
   readonly labels: RequestLabels;
   /** Index 0: ended without a status; 1–5: 1xx–5xx. */
-  readonly byStatusClass: Float64Array;
+  readonly byStatusClass: readonly number[];
   readonly requestBytes: number;
   readonly responseBytes: number;
   readonly durationSumMs: number;
   /** Not cumulative; one more than `durationBoundsMs`. */
-  readonly buckets: Float64Array;
+  readonly buckets: readonly number[];
+}
+
+/** The sum of what several workers counted. */
+export function sumReadings(readings: readonly MetricsReading[]): MetricsReading {
+  const byKey = new Map<string, SeriesReading>();
+  for (const { series } of readings) {
+    for (const one of series) {
+      const key = JSON.stringify(one.labels);
+      const known = byKey.get(key);
+      byKey.set(key, known === undefined ? one : sumSeries(known, one));
+    }
+  }
+  const total = (of: (reading: MetricsReading) => number) =>
+    readings.reduce((sum, reading) => sum + of(reading), 0);
+  return {
+    series: [...byKey.values()],
+    flagCounts: Array.from({ length: flagBits }, (_, bit) => total(({ flagCounts }) => flagCounts[bit] ?? 0)),
+    active: total(({ active }) => active),
+    accepted: total(({ accepted }) => accepted),
+    refused: total(({ refused }) => refused),
+    configRejected: total(({ configRejected }) => configRejected),
+  };
+}
+
+function sumSeries(a: SeriesReading, b: SeriesReading): SeriesReading {
+  const each = (left: readonly number[], right: readonly number[]) =>
+    left.map((count, at) => count + (right[at] ?? 0));
+  return {
+    labels: a.labels,
+    byStatusClass: each(a.byStatusClass, b.byStatusClass),
+    requestBytes: a.requestBytes + b.requestBytes,
+    responseBytes: a.responseBytes + b.responseBytes,
+    durationSumMs: a.durationSumMs + b.durationSumMs,
+    buckets: each(a.buckets, b.buckets),
+  };
 }

@@ -1,11 +1,12 @@
 /** Sidecar processes replaced one after another under load, on inherited listening sockets. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { defer } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { ask, startApp } from '../support/http-app.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
+import { isAlive } from '../support/process-table.ts';
 import { startStaticPair } from '../support/static-pair.ts';
 import { startLoad } from '../support/steady-load.ts';
 
@@ -31,7 +32,7 @@ describe('succession', () => {
     // Successors are no children of the test; whoever serves in the end is ended here.
     defer(t, async () => {
       for (const { pid } of sides) endProcess(pid);
-      await eventually(() => sides.every(({ pid }) => !isRunning(pid)));
+      await eventually(() => sides.every(({ pid }) => !isAlive(pid)));
     });
     for (let round = 0; round < replacements; round++) {
       const side = sides[round % 2] as (typeof sides)[0];
@@ -44,7 +45,7 @@ describe('succession', () => {
         side.pid = pid;
         return true;
       });
-      await eventually(() => !isRunning(before), { what: `the end of ${before}`, withinMs: 40_000 });
+      await eventually(() => !isAlive(before), { what: `the end of ${before}`, withinMs: 40_000 });
       await eventually(() => load.sent > sentBefore + 50);
     }
     const { sent, failures } = await load.stop();
@@ -61,15 +62,6 @@ describe('succession', () => {
     assert.equal((await ask(pair.outboundPort)).status, 200);
   });
 });
-
-function isRunning(pid: number): boolean {
-  try {
-    // A zombie has ended; its parent has not looked yet.
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-}
 
 function endProcess(pid: number): void {
   try {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { renderMetrics } from '../../../../sidecar/observe/exposition.ts';
 import { flag } from '../../../../sidecar/observe/flags.ts';
-import { Metrics, type RequestLabels } from '../../../../sidecar/observe/metrics.ts';
+import { Metrics, type RequestLabels, sumReadings } from '../../../../sidecar/observe/metrics.ts';
 
 const labels: RequestLabels = {
   direction: 'outbound',
@@ -35,7 +35,7 @@ describe('metrics', () => {
     metrics.record(id, 204, 0, 3);
     metrics.record(id, 503, flag.noHealthyUpstream, 3);
     metrics.record(id, 0, flag.downstreamClosed, 3);
-    const { body } = await renderMetrics(metrics, gauges);
+    const { body } = await renderMetrics(metrics.reading(), gauges);
     const line = (code: string) =>
       body
         .split('\n')
@@ -57,7 +57,7 @@ describe('metrics', () => {
     const metrics = new Metrics();
     const id = metrics.series(labels);
     for (const ms of [0.2, 3, 3, 70_000]) metrics.record(id, 200, 0, ms);
-    const { body } = await renderMetrics(metrics, gauges);
+    const { body } = await renderMetrics(metrics.reading(), gauges);
     const bucket = (le: string) =>
       body
         .split('\n')
@@ -73,7 +73,7 @@ describe('metrics', () => {
   });
 
   it('shows what overload and descriptors stand at', async () => {
-    const { body } = await renderMetrics(new Metrics(), gauges);
+    const { body } = await renderMetrics(new Metrics().reading(), gauges);
     for (const line of [
       'heddle_overload_level 2',
       'heddle_memory_used_bytes 90',
@@ -93,5 +93,23 @@ describe('metrics', () => {
     const ids = new Set<number>();
     for (let port = 0; port < 5_000; port++) ids.add(metrics.series({ ...labels, port }));
     assert.equal(ids.size, 4_096);
+  });
+
+  it('sums what several workers counted, by labels', () => {
+    const [a, b] = [new Metrics(), new Metrics()];
+    a.record(a.series(labels), 200, 0, 3);
+    b.series({ ...labels, port: 81 });
+    b.record(b.series(labels), 503, flag.noHealthyUpstream, 300);
+    b.recordBytes(b.series(labels), 5, 7);
+    b.active = 2;
+    const sum = sumReadings([a.reading(), b.reading()]);
+    const one = sum.series.find((series) => series.labels.port === 80);
+    assert.equal(sum.series.length, 2);
+    assert.deepEqual([one?.byStatusClass[2], one?.byStatusClass[5], one?.responseBytes], [1, 1, 7]);
+    assert.equal(
+      one?.buckets.reduce((total, count) => total + count, 0),
+      2,
+    );
+    assert.equal(sum.active, 2);
   });
 });

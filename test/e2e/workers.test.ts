@@ -1,0 +1,116 @@
+/** A sidecar as several worker processes on the same listening sockets. */
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { defer } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
+import { ask, startApp } from '../support/http-app.ts';
+import { guardLeaks } from '../support/leak-guard.ts';
+import { isAlive } from '../support/process-table.ts';
+import { startStaticPair } from '../support/static-pair.ts';
+import { startLoad } from '../support/steady-load.ts';
+
+guardLeaks();
+
+const two = { args: ['--workers', '2'] };
+
+async function startPair(t: TestContext) {
+  const app = await startApp(t);
+  const ports = [{ port: 80, appPort: app.port, protocol: 'http' as const }];
+  const pair = await startStaticPair(t, { ports, start: { caller: two, receiver: two } });
+  /** Process ids of the caller's workers, by its admin page. */
+  const workers = async (): Promise<number[]> => {
+    const page = JSON.parse((await ask(pair.callerAdmin, { path: '/clusters' })).body) as {
+      worker: number;
+    }[];
+    return page.map(({ worker }) => worker);
+  };
+  return { pair, workers };
+}
+
+const metric = (page: string, name: string) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(page)?.[1]);
+
+describe('a sidecar of two workers', () => {
+  it('serves from both, and shows their sums on one admin page', async (t) => {
+    const { pair, workers } = await startPair(t);
+    const pids = await workers();
+    assert.equal(new Set([...pids, pair.caller.pid]).size, 3);
+    const count = 60;
+    await Promise.all(
+      Array.from({ length: count }, async () => assert.equal((await ask(pair.outboundPort)).status, 200)),
+    );
+    const { body } = await ask(pair.callerAdmin, { path: '/metrics' });
+    assert.equal(metric(body, 'heddle_connections_total'), count);
+    assert.match(
+      body,
+      new RegExp(`heddle_requests_total\\{.*destination="test/shop".*code="2xx".*\\} ${count}`),
+    );
+    assert.equal((await ask(pair.callerAdmin, { path: '/ready' })).status, 200);
+  });
+
+  it('loses only the connections of a worker that dies, and gets another', async (t) => {
+    const { pair, workers } = await startPair(t);
+    const [victim] = await workers();
+    assert.ok(victim);
+    const load = startLoad({ port: pair.outboundPort, connections: 4 });
+    defer(t, async () => {
+      await load.stop();
+    });
+    await eventually(() => load.sent > 50);
+    process.kill(victim, 'SIGKILL');
+    await eventually(async () => {
+      const now = await workers();
+      return now.length === 2 && !now.includes(victim);
+    });
+    const { failures } = await load.stop();
+    assert.ok(failures.length <= 4, failures.join());
+    assert.equal((await ask(pair.outboundPort)).status, 200);
+  });
+
+  it('is replaced by another group of workers without losing a request', async (t) => {
+    const { pair } = await startPair(t);
+    const load = startLoad({ port: pair.outboundPort, connections: 4 });
+    defer(t, async () => {
+      await load.stop();
+    });
+    await eventually(() => load.sent > 50);
+    pair.caller.signal('SIGHUP');
+    // Its outputs stay open, for the successor has inherited them.
+    await eventually(() => !isAlive(pair.caller.pid), { withinMs: 40_000 });
+    const { body } = await ask(pair.callerAdmin, { path: '/metrics' });
+    const successor = metric(body, 'heddle_process_pid');
+    defer(t, () => {
+      process.kill(successor, 'SIGTERM');
+    });
+    const sentBefore = load.sent;
+    await eventually(() => load.sent > sentBefore + 50);
+    assert.deepEqual((await load.stop()).failures, []);
+    assert.notEqual(successor, pair.caller.pid);
+  });
+
+  it('drains all workers on SIGTERM and exits with 0', async (t) => {
+    const { pair, workers } = await startPair(t);
+    const pids = await workers();
+    const inFlight = [ask(pair.outboundPort, { path: '/slow' }), ask(pair.outboundPort, { path: '/slow' })];
+    await eventually(
+      async () =>
+        metric((await ask(pair.callerAdmin, { path: '/metrics' })).body, 'heddle_requests_active') === 2,
+    );
+    pair.caller.signal('SIGTERM');
+    for (const reply of await Promise.all(inFlight)) assert.equal(reply.body, 'slow');
+    assert.equal((await pair.caller.exited).code, 0);
+    assert.ok(pids.every((pid) => !isAlive(pid)));
+  });
+
+  it('takes its workers along when it is killed, so that its ports are free again', async (t) => {
+    const { pair, workers } = await startPair(t);
+    const pids = await workers();
+    pair.caller.signal('SIGKILL');
+    await eventually(() => pids.every((pid) => !isAlive(pid)));
+    await eventually(() =>
+      ask(pair.outboundPort).then(
+        () => false,
+        ({ code }) => code === 'ECONNREFUSED',
+      ),
+    );
+  });
+});
