@@ -39,7 +39,11 @@ interface RunFlags {
 export function agentCommands(program: Command): void {
   const agent = program
     .command('agent')
-    .description('the agent of one host: runs services and their sidecars');
+    .description('the agent of one host: runs services and their sidecars')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  heddle agent run --pilot 10.0.0.5:15012 --token-file ./token\n  heddle agent status',
+    );
   agent
     .command('run')
     .description('join the mesh where that is not done yet, and run what is placed on this node')

@@ -43,7 +43,18 @@ const closeMs = 10_000;
 export function pilotCommands(program: Command): void {
   const pilot = program
     .command('pilot')
-    .description('the control plane: serve it, ask it, change what it knows');
+    .description('the control plane: serve it, ask it, change what it knows')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  heddle pilot serve
+  heddle pilot apply -f ./resources
+  heddle pilot get services -A
+  heddle pilot status
+
+heddle pilot COMMAND --help says more.`,
+    );
   addServeCommand(pilot);
   addBuildCommand(pilot);
   pilotClientCommands(pilot, {

@@ -21,7 +21,10 @@ interface RunFlags {
 }
 
 export function sidecarCommands(program: Command): void {
-  const sidecar = program.command('sidecar').description('the data plane beside one service instance');
+  const sidecar = program
+    .command('sidecar')
+    .description('the data plane beside one service instance')
+    .addHelpText('after', '\nExamples:\n  heddle sidecar run --config ./orders.json');
   sidecar
     .command('run')
     .description('carry the traffic of one instance, configured by a file or by the node agent')

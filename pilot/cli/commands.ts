@@ -55,7 +55,7 @@ export function pilotClientCommands(program: Command, io: ClientCommandsIo): voi
     .argument('<kind>')
     .argument('<name>')
     .option('-n, --namespace <name>', 'the namespace', 'default')
-    .addHelpText('after', '\nExample:\n  heddle pilot describe service orders -n shop')
+    .addHelpText('after', '\nExamples:\n  heddle pilot describe service orders -n shop')
     .action((kind: string, name: string, flags) =>
       run(flags, async (context) => (await import('./describe.ts')).describe(context, kind, name, flags)),
     );
@@ -79,14 +79,17 @@ export function pilotClientCommands(program: Command, io: ClientCommandsIo): voi
       run(flags, async (context) => (await import('./apply.ts')).remove(context, kind, names, flags)),
     );
 
-  const token = program.command('token').description('join tokens for nodes');
+  const token = program
+    .command('token')
+    .description('join tokens for nodes')
+    .addHelpText('after', '\nExamples:\n  heddle pilot token create --node web-1');
   clientCommand(token, 'create')
     .description('make a token with which one node may join once')
     .option('--node <name>', 'only this node may use it')
     .option('--ttl <time>', 'how long it may be used: 90s, 10m, 2h, 7d (10m unless said)')
     .addHelpText(
       'after',
-      '\nExample:\n  heddle agent run --pilot ADDR --token "$(heddle pilot token create)"',
+      '\nExamples:\n  heddle agent run --pilot ADDR --token "$(heddle pilot token create)"',
     )
     .action((flags) =>
       run(flags, async (context) => (await import('./token.ts')).createToken(context, flags)),
@@ -95,6 +98,7 @@ export function pilotClientCommands(program: Command, io: ClientCommandsIo): voi
   clientCommand(program, 'status')
     .description('show for every sidecar what it runs, what is pending and what it refused')
     .option('-o, --output <form>', 'table or json', 'table')
+    .addHelpText('after', '\nExamples:\n  heddle pilot status\n  heddle pilot status -o json')
     .action((flags) =>
       run(flags, async (context) => {
         checkOutput(program, flags.output, ['table', 'json']);
