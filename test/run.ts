@@ -45,7 +45,7 @@ const groups: readonly Group[] = [
 const chosen = process.argv.slice(2);
 const count: Count = { passed: 0, failed: 0, skipped: 0 };
 if (chosen.length > 0) {
-  await runFiles(chosen, cores);
+  await runFiles(chosen, chosen.some((file) => file.includes('/interop/')) ? 1 : cores);
 } else {
   await runChecks();
   for (const group of groups) {

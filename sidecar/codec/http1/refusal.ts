@@ -12,6 +12,9 @@ const codeByStatus: Readonly<Record<number, ErrorCode>> = {
   505: 'version_not_supported',
 };
 
+/** In place of a status: the connection is closed without a word. */
+export const noAnswer = 0;
+
 export class Refusal extends MeshError {
   readonly status: number;
 

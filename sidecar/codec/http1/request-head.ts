@@ -9,7 +9,7 @@ import { connectionOptionsOf, membersOf, withoutNominated } from './connection-o
 import { FieldLines } from './field-lines.ts';
 import { framingOf, noLength } from './framing.ts';
 import { maxHeadBytes, maxNameBytes, maxStartLineBytes } from './limits.ts';
-import { Refusal } from './refusal.ts';
+import { noAnswer, Refusal } from './refusal.ts';
 
 export interface RequestContext {
   readonly scheme: 'http' | 'https';
@@ -32,6 +32,9 @@ const unsupportedVersion = -1;
 const versionBytes = 11;
 const versionStart = Buffer.from(' HTTP/', 'latin1');
 const getMethod = 0x47455420; // 'GET '
+const slash = 0x2f;
+const asterisk = 0x2a;
+const letterH = 0x68;
 const postMethod = 0x504f5354; // 'POST'
 
 /** One parser serves all connections that share a memo. What it found stands in its properties until the next call. */
@@ -80,6 +83,10 @@ export class RequestParser {
     if (bytes[at] !== space || at === methodEnd + 1) throw new Refusal(400, 'request target');
     const after = at + versionBytes;
     if (after > bytes.length) return -1;
+    // Neither a target nor a version of HTTP: another protocol, which would take an answer of ours for its own.
+    if (!isTargetStart(bytes[methodEnd + 1] as number, at - methodEnd) && !isHttpAt(bytes, at)) {
+      throw new Refusal(noAnswer, 'not HTTP');
+    }
     this.minorVersion = minorVersionAt(bytes, at);
     this.#method = methodOf(bytes, start, methodEnd);
     this.#target = bytes.toString('latin1', methodEnd + 1, at);
@@ -217,11 +224,19 @@ function methodOf(bytes: Buffer, start: number, end: number): string {
   return bytes.toString('latin1', start, end);
 }
 
+/** Whether a target of so many bytes that begins with `byte` may be a path, `*` or an address. */
+function isTargetStart(byte: number, length: number): boolean {
+  return byte === slash || (byte === asterisk && length === 2) || (byte | 0x20) === letterH;
+}
+
+function isHttpAt(bytes: Buffer, at: number): boolean {
+  for (let i = 0; i < versionStart.length; i++) if (bytes[at + i] !== versionStart[i]) return false;
+  return true;
+}
+
 /** Checks ' HTTP/1.x' CR LF at `at`: RFC 9112 §2.3. */
 function minorVersionAt(bytes: Buffer, at: number): number {
-  for (let i = 0; i < versionStart.length; i++) {
-    if (bytes[at + i] !== versionStart[i]) throw new Refusal(400, 'HTTP version');
-  }
+  if (!isHttpAt(bytes, at)) throw new Refusal(400, 'HTTP version');
   const major = bytes[at + 6] as number;
   const minor = bytes[at + 8] as number;
   const isVersion = isDigit(major) && bytes[at + 7] === 0x2e && isDigit(minor);

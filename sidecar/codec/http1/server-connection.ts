@@ -30,7 +30,7 @@ import {
   minBodyBytesPerSecond,
   writeStallMs,
 } from './limits.ts';
-import { Refusal } from './refusal.ts';
+import { noAnswer, Refusal } from './refusal.ts';
 import { type RequestContext, RequestParser } from './request-head.ts';
 import { refusalText } from './serialize.ts';
 import { Http1ServerStream, type StreamOwner } from './server-stream.ts';
@@ -345,7 +345,7 @@ export class Http1ServerConnection
     this.#carry = undefined;
     if (stream === undefined) this.#acceptor.onRefused(refusal.status, refusal);
     this.#abortStream(refusal);
-    if (responseBegan) {
+    if (responseBegan || refusal.status === noAnswer) {
       this.#state = 'closing';
       this.conn.destroy(refusal);
       return;
