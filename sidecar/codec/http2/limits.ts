@@ -84,6 +84,8 @@ export const limits = {
   settingsTimeoutMs: 10_000,
   /** Queued DATA or unsent bytes that do not move for this long. */
   noProgressMs: 30_000,
+  /** The same where the peer has ended its side with its windows shut: it cannot open them any more. */
+  endedPeerMs: 1000,
   /** From the first GOAWAY of a drain to the second, at most (it normally takes one round trip). */
   drainSecondGoawayMs: 1000,
   tickMs: 1000,

@@ -142,7 +142,9 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   }
 
   onEnd(): void {
-    if (this.#state === 'open') this.onPeerFin();
+    if (this.#state !== 'open') return;
+    this.transmitter.peerEnded = true;
+    this.onPeerFin();
   }
 
   onWritable(): void {
@@ -339,15 +341,10 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   onTick(seconds: number): void {
     this.guard.refill(seconds);
     for (const stream of this.streams.values()) {
-      if (stream.queue.bytes === 0) continue;
-      stream.stuckSeconds += seconds;
       // CVE-2019-9511: windows held at zero.
-      if (stream.stuckSeconds * 1000 >= limits.noProgressMs) {
-        stream.fail(
-          faultCode.cancel,
-          new MeshError('idle_timeout', 'peer takes no data', { origin: this.peerOrigin }),
-        );
-      }
+      if (!this.transmitter.isStuck(stream, seconds)) continue;
+      const error = new MeshError('idle_timeout', 'peer takes no data', { origin: this.peerOrigin });
+      stream.fail(faultCode.cancel, error);
     }
   }
 

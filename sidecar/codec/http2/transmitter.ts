@@ -39,6 +39,8 @@ export class Transmitter implements Flushable, HeadWriter {
   /** Control frames of this turn. */
   readonly control = new OutBuffer(256);
   queuedBytes = 0;
+  /** The peer has sent its FIN, so no window will grow any more. */
+  peerEnded = false;
   readonly #conn: Conn;
   readonly #flusher: Flusher;
   readonly #peer: PeerSettings;
@@ -119,6 +121,14 @@ export class Transmitter implements Flushable, HeadWriter {
     if (stream.sendWindow > maxWindow) return false;
     if (stream.sendWindow > 0 && stream.queue.bytes > 0) this.queueData(stream);
     return true;
+  }
+
+  /** Whether a stream has had DATA waiting for too long, `seconds` after it was last asked. */
+  isStuck(stream: Http2Stream, seconds: number): boolean {
+    if (stream.queue.bytes === 0) return false;
+    stream.stuckSeconds += seconds;
+    const isHopeless = this.peerEnded && (stream.sendWindow <= 0 || this.#window <= 0);
+    return stream.stuckSeconds * 1000 >= (isHopeless ? limits.endedPeerMs : limits.noProgressMs);
   }
 
   /** Nothing more is written. */
