@@ -20,6 +20,16 @@ export interface Bootstrap {
   readonly allowShortLifetimes: boolean;
   /** Where connections come in that nftables takes from their own way; absent where nothing is intercepted. */
   readonly transparent?: Transparent;
+  /** Absent: the sidecar's own limits. */
+  readonly httpTimers?: HttpTimers;
+}
+
+/** How long an HTTP/1.1 client may take; past it the answer is 408. */
+export interface HttpTimers {
+  /** From a request's first byte to the end of its head; 0 is the sidecar's own limit. */
+  readonly headMs: number;
+  /** The window over which a request's body must keep its least rate; 0 is the sidecar's own limit. */
+  readonly bodyMs: number;
 }
 
 export interface Transparent {

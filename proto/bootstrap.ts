@@ -19,7 +19,7 @@ const outboundPolicies = words({
 });
 
 export function bootstrapToWire(bootstrap: Bootstrap): wire.Bootstrap {
-  const { link, admin, accessLogFile, transparent } = bootstrap;
+  const { link, admin, accessLogFile, transparent, httpTimers } = bootstrap;
   return create(wire.BootstrapSchema, {
     instance: bootstrap.instance,
     ...(link === undefined ? {} : { link: listenToWire(link) }),
@@ -37,6 +37,7 @@ export function bootstrapToWire(bootstrap: Bootstrap): wire.Bootstrap {
     ...(accessLogFile === undefined ? {} : { accessLogFile }),
     allowShortLifetimes: bootstrap.allowShortLifetimes,
     ...(transparent === undefined ? {} : { transparent: transparentToWire(transparent) }),
+    ...(httpTimers === undefined ? {} : { httpTimers: create(wire.HttpTimersSchema, { ...httpTimers }) }),
   });
 }
 
@@ -49,7 +50,7 @@ export function bootstrapFromWire(
     report({ path, message: 'missing' });
     return bootstrapFromWire(create(wire.BootstrapSchema), path, () => {});
   }
-  const { link, transparent } = message;
+  const { link, transparent, httpTimers } = message;
   return {
     instance: filled(message.instance, `${path}.instance`, report),
     link: link === undefined ? undefined : listenFromWire(link, `${path}.link`, report),
@@ -62,6 +63,9 @@ export function bootstrapFromWire(
     ...(transparent === undefined
       ? {}
       : { transparent: transparentFromWire(transparent, `${path}.transparent`, report) }),
+    ...(httpTimers === undefined
+      ? {}
+      : { httpTimers: { headMs: httpTimers.headMs, bodyMs: httpTimers.bodyMs } }),
   };
 }
 

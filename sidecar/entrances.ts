@@ -5,7 +5,14 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { MeshError } from '../kit/errors.ts';
-import type { AppPort, Bootstrap, ListenAddress, LocalPort, Transparent } from '../mesh/bootstrap.ts';
+import type {
+  AppPort,
+  Bootstrap,
+  HttpTimers,
+  ListenAddress,
+  LocalPort,
+  Transparent,
+} from '../mesh/bootstrap.ts';
 import { isOpaque, serviceKey } from '../mesh/model.ts';
 import type { ReachServices } from './cluster/reach.ts';
 import type { Codec } from './codec/codec.ts';
@@ -46,6 +53,8 @@ export interface EntranceServices {
   readonly resolver: Resolver | undefined;
   /** Listening sockets of the process before this one, by name. */
   readonly inherited: InheritedSockets;
+  /** Only what differs from the codec's own limits. */
+  readonly httpTimers: Partial<HttpTimers>;
 }
 
 interface NamedListener {
@@ -320,7 +329,13 @@ export class Entrances {
     const connections = this.#connections;
     const context = new ServeContext({ proxy, planner, protocol, peer: conn.peer, isLink, connections });
     const { net, memo } = reach;
-    const options = { link: isLink, idleMs: isLink ? linkIdleMs : idleMs, timers: net.timers, memo };
+    const options = {
+      link: isLink,
+      idleMs: isLink ? linkIdleMs : idleMs,
+      timers: net.timers,
+      memo,
+      ...this.#services.httpTimers,
+    };
     context.connection = codec.serve(conn, context, options);
   }
 

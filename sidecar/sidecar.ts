@@ -124,7 +124,15 @@ export class Sidecar {
     settleClusters(runtime, undefined);
     this.#accessLog.mode = init.snapshot.self.accessLog;
     const { resolver, inherited } = init;
-    this.#entrances = new Entrances({ proxy: this.#proxy, reach: this.#reach, resolver, inherited });
+    const { headMs = 0, bodyMs = 0 } = bootstrap.httpTimers ?? {};
+    const httpTimers = { ...(headMs > 0 && { headMs }), ...(bodyMs > 0 && { bodyMs }) };
+    this.#entrances = new Entrances({
+      proxy: this.#proxy,
+      reach: this.#reach,
+      resolver,
+      inherited,
+      httpTimers,
+    });
     this.#admin = new AdminServer(this.#reach, this.#adminActions());
   }
 

@@ -1,16 +1,17 @@
 /**
- * Every vector of `test/data/h1.jsonl` through a hop: what is refused is refused before an upstream sees a byte,
+ * Every vector of `test/data/h1.jsonl` through a real sidecar, in plaintext and over TLS: what is refused is refused before an upstream sees a byte,
  * what passes arrives canonical, whatever the pieces that it comes in.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { seededRandom } from '../../kit/random.ts';
-import { http1 } from '../../sidecar/codec/http1/http1.ts';
+import { defer, type Scope, suiteScope } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { fieldOf, statusOf } from '../support/raw-http.ts';
 import { plainAnswer, RawClient, RecordingUpstream } from '../support/raw-peers.ts';
-import { type StraightProxy, startStraightProxy } from '../support/straight-proxy.ts';
+import { describePair, startStaticSide } from '../support/static-pair.ts';
+import { startTlsRelay } from '../support/tls-relay.ts';
 
 type Verdict = 'reject-400' | 'reject-other' | 'forward' | 'forward-normalised' | 'close-after';
 
@@ -36,14 +37,10 @@ interface Split {
   cut(bytes: string): string[];
 }
 
-/** The hop under test: replace this by the sidecar to run the same over it. */
-const startSubject = (upstreamPort: number): Promise<StraightProxy> =>
-  startStraightProxy({
-    codec: http1,
-    upstreamPort,
-    responseMs: 1000,
-    codecOptions: { headMs: 1000, bodyMs: 300 },
-  });
+/** The sidecar under test, with timers short enough that the slow vectors are soon over. */
+const timers = { headMs: 1000, bodyMs: 300 };
+const responseMs = 1000;
+const servedPort = 8080;
 
 const vectors = readFileSync('test/data/h1.jsonl', 'utf8')
   .trim()
@@ -64,43 +61,67 @@ const pipelined = new Set([
 const bodyFaults = new Set(['chunk']);
 
 let upstream: RecordingUpstream;
-let subject: StraightProxy;
+let port = 0;
 
-before(async () => {
-  upstream = await new RecordingUpstream().listen();
-  subject = await startSubject(upstream.port);
-});
-after(() => {
-  subject.close();
-  upstream.close();
+const random = seededRandom(20260821);
+const whole: Split = { name: 'whole', cut: (bytes) => [bytes] };
+const inTwo: Split = { name: 'in two', cut: (bytes) => cutAt(bytes, random, 1) };
+const allSplits: readonly Split[] = [
+  whole,
+  {
+    name: 'byte by byte',
+    cut: (bytes) => (bytes.length > maxBytewise ? cutAt(bytes, random, 9) : [...bytes]),
+  },
+  inTwo,
+  { name: 'in random pieces', cut: (bytes) => cutAt(bytes, random, 5) },
+];
+
+describeVectors('in plaintext', { splits: allSplits, start: async (t) => (await startSidecar(t)).port });
+describeVectors('over TLS', {
+  splits: [whole, inTwo],
+  start: async (t) => {
+    const { port, trustBundle } = await startSidecar(t);
+    return startTlsRelay(t, { port, serverName: 'localhost', trustBundle, protocol: 'http/1.1' });
+  },
 });
 
-describe('HTTP/1.1 request vectors', () => {
-  const random = seededRandom(20260821);
-  const splits: readonly Split[] = [
-    { name: 'whole', cut: (bytes) => [bytes] },
-    {
-      name: 'byte by byte',
-      cut: (bytes) => (bytes.length > maxBytewise ? cutAt(bytes, random, 9) : [...bytes]),
-    },
-    { name: 'in two', cut: (bytes) => cutAt(bytes, random, 1) },
-    { name: 'in random pieces', cut: (bytes) => cutAt(bytes, random, 5) },
-  ];
-  for (const vector of vectors.filter((each) => each.side === 'req')) {
-    it(`${vector.id}: ${vector.why}`, async () => {
-      for (const split of splits) {
-        await note(`${split.name}`, () => runRequest(vector, split.cut(paddedBytes(vector)), false));
-      }
-      await note('second on its connection', () => runRequest(vector, [paddedBytes(vector)], true));
+interface Door {
+  readonly splits: readonly Split[];
+  readonly start: (t: Scope) => Promise<number>;
+}
+
+function describeVectors(name: string, { splits, start }: Door): void {
+  describe(`HTTP/1.1 ${name}`, () => {
+    const scope = suiteScope();
+    before(async () => {
+      upstream = await new RecordingUpstream().listen();
+      const recorder = upstream;
+      defer(scope, () => recorder.close());
+      port = await start(scope);
     });
-  }
-});
+    for (const vector of vectors.filter((each) => each.side === 'req')) {
+      it(`request ${vector.id}: ${vector.why}`, async () => {
+        for (const split of splits) {
+          await note(`${split.name}`, () => runRequest(vector, split.cut(paddedBytes(vector)), false));
+        }
+        await note('second on its connection', () => runRequest(vector, [paddedBytes(vector)], true));
+      });
+    }
+    for (const vector of vectors.filter((each) => each.side === 'resp')) {
+      it(`response ${vector.id}: ${vector.why}`, () => runResponse(vector));
+    }
+  });
+}
 
-describe('HTTP/1.1 response vectors', () => {
-  for (const vector of vectors.filter((each) => each.side === 'resp')) {
-    it(`${vector.id}: ${vector.why}`, () => runResponse(vector));
-  }
-});
+async function startSidecar(t: Scope): Promise<{ port: number; trustBundle: string }> {
+  const served = { port: servedPort, appPort: upstream.port, protocol: 'http', mtls: 'permissive' } as const;
+  const pair = await describePair({ ports: [served], timeouts: { requestMs: responseMs } });
+  const { mesh, receiver } = pair;
+  const { trustBundle } = await mesh.bundle('shop');
+  const bootstrap = { ...receiver.bootstrap, httpTimers: timers };
+  await startStaticSide(t, mesh, { ...receiver, bootstrap });
+  return { port: bootstrap.apps[0]?.plain?.port ?? 0, trustBundle };
+}
 
 it('runs all vectors', () => {
   assert.equal(vectors.length, 244);
@@ -108,7 +129,7 @@ it('runs all vectors', () => {
 
 async function runRequest(vector: Vector, pieces: readonly string[], second: boolean): Promise<void> {
   upstream.reset();
-  const client = new RawClient(subject.port);
+  const client = new RawClient(port);
   try {
     let earlier = 0;
     if (second) {
@@ -194,7 +215,7 @@ async function runResponse(vector: Vector): Promise<void> {
   else if (answer === '') upstream.closesAtOnce = true;
   else if (method === 'POST') upstream.early = answer;
   else upstream.script = (_, connection) => (connection === 0 ? answer : plainAnswer);
-  const client = new RawClient(subject.port);
+  const client = new RawClient(port);
   try {
     await client.send([request]);
     await judgeResponse(vector, client, method);

@@ -79,7 +79,11 @@ describe('grpc-java interop', { skip: tool.skip }, () => {
   });
 });
 
-async function runCase(t: Scope, name: string, port: number): Promise<{ code: number | null; output: string }> {
+async function runCase(
+  t: Scope,
+  name: string,
+  port: number,
+): Promise<{ code: number | null; output: string }> {
   const client = [
     'io.grpc.testing.integration.TestServiceClient',
     '--server_host=127.0.0.1',

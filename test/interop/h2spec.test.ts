@@ -4,13 +4,14 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { serverNameOf } from '../../sidecar/net/tls-names.ts';
 import { suiteScope } from '../support/cleanup.ts';
-import { startLinkRelay } from '../support/interop/link-relay.ts';
 import { interopTool } from '../support/interop/tools.ts';
 import { runProcess } from '../support/processes.ts';
 import { type StaticPair, service, startStaticPair } from '../support/static-pair.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { listen } from '../support/tls-bench.ts';
+import { startTlsRelay } from '../support/tls-relay.ts';
 
 const tool = interopTool('h2spec');
 const cases = 145;
@@ -37,9 +38,14 @@ describe('h2spec', { skip: tool.skip }, () => {
     [
       'the link port, through a relay with a client certificate',
       async () => {
-        const serverName = `${servedPort}.${service.name}.${service.namespace}.mesh`;
-        const bundle = await pair.mesh.bundle('web');
-        return startLinkRelay(scope, { linkPort: pair.linkPort, serverName, bundle });
+        const identity = await pair.mesh.bundle('web');
+        return startTlsRelay(scope, {
+          port: pair.linkPort,
+          serverName: serverNameOf(service, servedPort),
+          trustBundle: identity.trustBundle,
+          protocol: 'h2',
+          identity,
+        });
       },
     ],
   ];
@@ -56,7 +62,9 @@ describe('h2spec', { skip: tool.skip }, () => {
       assert.match(stdout, new RegExp(`${cases} tests, ${cases} passed, 0 skipped, 0 failed`));
       assert.equal(code, 0);
       // The report is the tool's second word on it.
-      const suites = readFileSync(report, 'utf8').matchAll(/<testsuite [^>]*failures="(\d+)" errors="(\d+)"/g);
+      const suites = readFileSync(report, 'utf8').matchAll(
+        /<testsuite [^>]*failures="(\d+)" errors="(\d+)"/g,
+      );
       const counts = [...suites].map(([, failures, errors]) => [failures, errors]);
       assert.ok(counts.length > 0);
       for (const count of counts) assert.deepEqual(count, ['0', '0']);

@@ -18,7 +18,10 @@ const transparent = record({
   outboundPolicy: fc.constantFrom('allow_any' as const, 'registry_only' as const),
 });
 
-const always = record<Omit<Bootstrap, 'transparent'>>({
+const milliseconds = fc.integer({ min: 0, max: 600_000 });
+const httpTimers = record({ headMs: milliseconds, bodyMs: milliseconds });
+
+const always = record<Omit<Bootstrap, 'transparent' | 'httpTimers'>>({
   instance: name,
   link: fc.option(listen, { nil: undefined }),
   outbound: listen,
@@ -45,5 +48,9 @@ const always = record<Omit<Bootstrap, 'transparent'>>({
 });
 
 export const anyBootstrap: fc.Arbitrary<Bootstrap> = fc
-  .tuple(always, fc.option(transparent))
-  .map(([bootstrap, taken]) => (taken === null ? bootstrap : { ...bootstrap, transparent: taken }));
+  .tuple(always, fc.option(transparent), fc.option(httpTimers))
+  .map(([bootstrap, taken, timers]) => ({
+    ...bootstrap,
+    ...(taken !== null && { transparent: taken }),
+    ...(timers !== null && { httpTimers: timers }),
+  }));

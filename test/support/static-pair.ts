@@ -4,7 +4,6 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import type { AppPort, Bootstrap, LocalPort } from '../../mesh/bootstrap.ts';
 import {
   type AppProtocol,
@@ -21,6 +20,7 @@ import {
 } from '../../mesh/model.ts';
 import { formatStaticConfig } from '../../proto/static-config.ts';
 import { createTestMesh, type TestMesh } from './certificates.ts';
+import type { Scope } from './cleanup.ts';
 import { freePort, freePorts } from './free-port.ts';
 import { type RunningProcess, startProcess } from './processes.ts';
 import { tempFolder } from './temp-folder.ts';
@@ -210,10 +210,7 @@ export function endpointsOf(
 }
 
 /** Both sidecars as processes that read static files. */
-export async function startStaticPair(
-  t: Pick<TestContext, 'after'>,
-  options: PairOptions,
-): Promise<StaticPair> {
+export async function startStaticPair(t: Scope, options: PairOptions): Promise<StaticPair> {
   const { mesh, caller, receiver } = await describePair(options);
   const folder = tempFolder(t);
   return {
@@ -253,7 +250,7 @@ export function everythingTo(cluster: string): RouteRule {
 }
 
 async function startStatic(
-  t: Pick<TestContext, 'after'>,
+  t: Scope,
   folder: string,
   mesh: TestMesh,
   side: Side,
@@ -266,13 +263,23 @@ async function startStatic(
   return startSidecar(t, ['--config', file], start);
 }
 
+/** One side alone, from a static file. */
+export async function startStaticSide(
+  t: Scope,
+  mesh: TestMesh,
+  side: Side,
+  start?: StartOptions,
+): Promise<RunningProcess> {
+  return startStatic(t, tempFolder(t), mesh, side, start);
+}
+
 function configFile(folder: string, { account }: Side): string {
   return join(folder, `${account}.json`);
 }
 
 /** A sidecar process that serves. */
 export async function startSidecar(
-  t: Pick<TestContext, 'after'>,
+  t: Scope,
   config: readonly string[],
   { args = [], nodeArgs = [], program = 'bin/heddle.ts', wrapper = [], env = {} }: StartOptions = {},
 ): Promise<RunningProcess> {

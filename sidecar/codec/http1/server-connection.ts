@@ -345,12 +345,12 @@ export class Http1ServerConnection
     this.#carry = undefined;
     if (stream === undefined) this.#acceptor.onRefused(refusal.status, refusal);
     this.#abortStream(refusal);
-    if (responseBegan || refusal.status === noAnswer) {
+    if (responseBegan) {
       this.#state = 'closing';
       this.conn.destroy(refusal);
       return;
     }
-    this.conn.writeText(refusalText(refusal.status, refusal.message));
+    if (refusal.status !== noAnswer) this.conn.writeText(refusalText(refusal.status, refusal.message));
     this.#close();
   }
 

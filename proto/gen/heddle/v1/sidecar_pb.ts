@@ -19,7 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file heddle/v1/sidecar.proto.
  */
 export const file_heddle_v1_sidecar: GenFile = /*@__PURE__*/
-  fileDesc("ChdoZWRkbGUvdjEvc2lkZWNhci5wcm90bxIJaGVkZGxlLnYxIqECCg5TaWRlY2FyTWVzc2FnZRIoCgVoZWxsbxgBIAEoCzIXLmhlZGRsZS52MS5TaWRlY2FySGVsbG9IABIkCgNhY2sYAiABKAsyFS5oZWRkbGUudjEuU2lkZWNhckFja0gAEiYKBG5hY2sYAyABKAsyFi5oZWRkbGUudjEuU2lkZWNhck5hY2tIABIsCgdyZXNvbHZlGAQgASgLMhkuaGVkZGxlLnYxLlNpZGVjYXJSZXNvbHZlSAASMgoOd2FudF9lbmRwb2ludHMYBSABKAsyGC5oZWRkbGUudjEuV2FudEVuZHBvaW50c0gAEioKBnN0YXR1cxgGIAEoCzIYLmhlZGRsZS52MS5TaWRlY2FyU3RhdHVzSABCCQoHbWVzc2FnZSJHCgxTaWRlY2FySGVsbG8SJQoIcHJvdG9jb2wYASABKAsyEy5oZWRkbGUudjEuUHJvdG9jb2wSEAoIaW5zdGFuY2UYAiABKAkiPwoKU2lkZWNhckFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbiJmCgtTaWRlY2FyTmFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbhIkCghwcm9ibGVtcxgDIAMoCzISLmhlZGRsZS52MS5Qcm9ibGVtIioKDlNpZGVjYXJSZXNvbHZlEgoKAmlkGAEgASgEEgwKBG5hbWUYAiABKAkiNwoNU2lkZWNhclN0YXR1cxImCgVzdGF0ZRgBIAEoDjIXLmhlZGRsZS52MS5TaWRlY2FyU3RhdGUiowIKDEFnZW50TWVzc2FnZRIqCgd3ZWxjb21lGAEgASgLMhcuaGVkZGxlLnYxLkFnZW50V2VsY29tZUgAEi0KCGlkZW50aXR5GAIgASgLMhkuaGVkZGxlLnYxLklkZW50aXR5QnVuZGxlSAASIQoFcGFydHMYAyABKAsyEC5oZWRkbGUudjEuUGFydHNIABIuCgllbmRwb2ludHMYBCABKAsyGS5oZWRkbGUudjEuRW5kcG9pbnRVcGRhdGVIABIsCghtYW5pZmVzdBgFIAEoCzIYLmhlZGRsZS52MS5BZ2VudE1hbmlmZXN0SAASLAoIcmVzb2x2ZWQYBiABKAsyGC5oZWRkbGUudjEuQWdlbnRSZXNvbHZlZEgAQgkKB21lc3NhZ2UiXgoMQWdlbnRXZWxjb21lEiUKCHByb3RvY29sGAEgASgLMhMuaGVkZGxlLnYxLlByb3RvY29sEicKCWJvb3RzdHJhcBgCIAEoCzIULmhlZGRsZS52MS5Cb290c3RyYXAiRAoNQWdlbnRNYW5pZmVzdBIMCgRwdXNoGAEgASgEEiUKCG1hbmlmZXN0GAIgASgLMhMuaGVkZGxlLnYxLk1hbmlmZXN0InQKDUFnZW50UmVzb2x2ZWQSCgoCaWQYASABKAQSKAoHc2VydmljZRgCIAEoCzIVLmhlZGRsZS52MS5TZXJ2aWNlUmVmSAASIwoGYWJzZW50GAMgASgLMhEuaGVkZGxlLnYxLkFic2VudEgAQggKBmFuc3dlciLzAgoJQm9vdHN0cmFwEhAKCGluc3RhbmNlGAEgASgJEiYKBGxpbmsYAiABKAsyGC5oZWRkbGUudjEuTGlzdGVuQWRkcmVzcxIqCghvdXRib3VuZBgDIAEoCzIYLmhlZGRsZS52MS5MaXN0ZW5BZGRyZXNzEikKC2xvY2FsX3BvcnRzGAQgAygLMhQuaGVkZGxlLnYxLkxvY2FsUG9ydBIgCgRhcHBzGAUgAygLMhIuaGVkZGxlLnYxLkFwcFBvcnQSFgoMYWRtaW5fc29ja2V0GAYgASgJSAASFAoKYWRtaW5fcG9ydBgHIAEoDUgAEhwKD2FjY2Vzc19sb2dfZmlsZRgIIAEoCUgBiAEBEh0KFWFsbG93X3Nob3J0X2xpZmV0aW1lcxgJIAEoCBIrCgt0cmFuc3BhcmVudBgKIAEoCzIWLmhlZGRsZS52MS5UcmFuc3BhcmVudEIHCgVhZG1pbkISChBfYWNjZXNzX2xvZ19maWxlIm4KC1RyYW5zcGFyZW50EhUKDW91dGJvdW5kX3BvcnQYASABKA0SFAoMaW5ib3VuZF9wb3J0GAIgASgNEjIKD291dGJvdW5kX3BvbGljeRgDIAEoDjIZLmhlZGRsZS52MS5PdXRib3VuZFBvbGljeSIsCg1MaXN0ZW5BZGRyZXNzEg0KBWhvc3RzGAEgAygJEgwKBHBvcnQYAiABKA0iVQoJTG9jYWxQb3J0EiYKB3NlcnZpY2UYASABKAsyFS5oZWRkbGUudjEuU2VydmljZVJlZhIMCgRwb3J0GAIgASgNEhIKCmxvY2FsX3BvcnQYAyABKA0iZAoHQXBwUG9ydBIMCgRwb3J0GAEgASgNEhAKCGFwcF9ob3N0GAIgASgJEhAKCGFwcF9wb3J0GAMgASgNEicKBXBsYWluGAQgASgLMhguaGVkZGxlLnYxLkxpc3RlbkFkZHJlc3MiVgoOSWRlbnRpdHlCdW5kbGUSEwoLcHJpdmF0ZV9rZXkYASABKAkSGQoRY2VydGlmaWNhdGVfY2hhaW4YAiABKAkSFAoMdHJ1c3RfYnVuZGxlGAMgASgJIlUKDUlkZW50aXR5RmlsZXMSEwoLcHJpdmF0ZV9rZXkYASABKAkSGQoRY2VydGlmaWNhdGVfY2hhaW4YAiABKAkSFAoMdHJ1c3RfYnVuZGxlGAMgASgJIvsBCgxTdGF0aWNDb25maWcSJQoIcHJvdG9jb2wYASABKAsyEy5oZWRkbGUudjEuUHJvdG9jb2wSJwoJYm9vdHN0cmFwGAIgASgLMhQuaGVkZGxlLnYxLkJvb3RzdHJhcBIyCg5pZGVudGl0eV9maWxlcxgDIAEoCzIYLmhlZGRsZS52MS5JZGVudGl0eUZpbGVzSAASNAoPaWRlbnRpdHlfaW5saW5lGAQgASgLMhkuaGVkZGxlLnYxLklkZW50aXR5QnVuZGxlSAASJQoIc25hcHNob3QYBSABKAsyEy5oZWRkbGUudjEuU25hcHNob3RCCgoIaWRlbnRpdHkqfgoMU2lkZWNhclN0YXRlEh0KGVNJREVDQVJfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZTSURFQ0FSX1NUQVRFX1NUQVJUSU5HEAESFwoTU0lERUNBUl9TVEFURV9SRUFEWRACEhoKFlNJREVDQVJfU1RBVEVfRFJBSU5JTkcQAypzCg5PdXRib3VuZFBvbGljeRIfChtPVVRCT1VORF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIdChlPVVRCT1VORF9QT0xJQ1lfQUxMT1dfQU5ZEAESIQodT1VUQk9VTkRfUE9MSUNZX1JFR0lTVFJZX09OTFkQAmIGcHJvdG8z", [file_heddle_v1_config, file_heddle_v1_model, file_heddle_v1_protocol]);
+  fileDesc("ChdoZWRkbGUvdjEvc2lkZWNhci5wcm90bxIJaGVkZGxlLnYxIqECCg5TaWRlY2FyTWVzc2FnZRIoCgVoZWxsbxgBIAEoCzIXLmhlZGRsZS52MS5TaWRlY2FySGVsbG9IABIkCgNhY2sYAiABKAsyFS5oZWRkbGUudjEuU2lkZWNhckFja0gAEiYKBG5hY2sYAyABKAsyFi5oZWRkbGUudjEuU2lkZWNhck5hY2tIABIsCgdyZXNvbHZlGAQgASgLMhkuaGVkZGxlLnYxLlNpZGVjYXJSZXNvbHZlSAASMgoOd2FudF9lbmRwb2ludHMYBSABKAsyGC5oZWRkbGUudjEuV2FudEVuZHBvaW50c0gAEioKBnN0YXR1cxgGIAEoCzIYLmhlZGRsZS52MS5TaWRlY2FyU3RhdHVzSABCCQoHbWVzc2FnZSJHCgxTaWRlY2FySGVsbG8SJQoIcHJvdG9jb2wYASABKAsyEy5oZWRkbGUudjEuUHJvdG9jb2wSEAoIaW5zdGFuY2UYAiABKAkiPwoKU2lkZWNhckFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbiJmCgtTaWRlY2FyTmFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbhIkCghwcm9ibGVtcxgDIAMoCzISLmhlZGRsZS52MS5Qcm9ibGVtIioKDlNpZGVjYXJSZXNvbHZlEgoKAmlkGAEgASgEEgwKBG5hbWUYAiABKAkiNwoNU2lkZWNhclN0YXR1cxImCgVzdGF0ZRgBIAEoDjIXLmhlZGRsZS52MS5TaWRlY2FyU3RhdGUiowIKDEFnZW50TWVzc2FnZRIqCgd3ZWxjb21lGAEgASgLMhcuaGVkZGxlLnYxLkFnZW50V2VsY29tZUgAEi0KCGlkZW50aXR5GAIgASgLMhkuaGVkZGxlLnYxLklkZW50aXR5QnVuZGxlSAASIQoFcGFydHMYAyABKAsyEC5oZWRkbGUudjEuUGFydHNIABIuCgllbmRwb2ludHMYBCABKAsyGS5oZWRkbGUudjEuRW5kcG9pbnRVcGRhdGVIABIsCghtYW5pZmVzdBgFIAEoCzIYLmhlZGRsZS52MS5BZ2VudE1hbmlmZXN0SAASLAoIcmVzb2x2ZWQYBiABKAsyGC5oZWRkbGUudjEuQWdlbnRSZXNvbHZlZEgAQgkKB21lc3NhZ2UiXgoMQWdlbnRXZWxjb21lEiUKCHByb3RvY29sGAEgASgLMhMuaGVkZGxlLnYxLlByb3RvY29sEicKCWJvb3RzdHJhcBgCIAEoCzIULmhlZGRsZS52MS5Cb290c3RyYXAiRAoNQWdlbnRNYW5pZmVzdBIMCgRwdXNoGAEgASgEEiUKCG1hbmlmZXN0GAIgASgLMhMuaGVkZGxlLnYxLk1hbmlmZXN0InQKDUFnZW50UmVzb2x2ZWQSCgoCaWQYASABKAQSKAoHc2VydmljZRgCIAEoCzIVLmhlZGRsZS52MS5TZXJ2aWNlUmVmSAASIwoGYWJzZW50GAMgASgLMhEuaGVkZGxlLnYxLkFic2VudEgAQggKBmFuc3dlciKfAwoJQm9vdHN0cmFwEhAKCGluc3RhbmNlGAEgASgJEiYKBGxpbmsYAiABKAsyGC5oZWRkbGUudjEuTGlzdGVuQWRkcmVzcxIqCghvdXRib3VuZBgDIAEoCzIYLmhlZGRsZS52MS5MaXN0ZW5BZGRyZXNzEikKC2xvY2FsX3BvcnRzGAQgAygLMhQuaGVkZGxlLnYxLkxvY2FsUG9ydBIgCgRhcHBzGAUgAygLMhIuaGVkZGxlLnYxLkFwcFBvcnQSFgoMYWRtaW5fc29ja2V0GAYgASgJSAASFAoKYWRtaW5fcG9ydBgHIAEoDUgAEhwKD2FjY2Vzc19sb2dfZmlsZRgIIAEoCUgBiAEBEh0KFWFsbG93X3Nob3J0X2xpZmV0aW1lcxgJIAEoCBIrCgt0cmFuc3BhcmVudBgKIAEoCzIWLmhlZGRsZS52MS5UcmFuc3BhcmVudBIqCgtodHRwX3RpbWVycxgLIAEoCzIVLmhlZGRsZS52MS5IdHRwVGltZXJzQgcKBWFkbWluQhIKEF9hY2Nlc3NfbG9nX2ZpbGUiLgoKSHR0cFRpbWVycxIPCgdoZWFkX21zGAEgASgNEg8KB2JvZHlfbXMYAiABKA0ibgoLVHJhbnNwYXJlbnQSFQoNb3V0Ym91bmRfcG9ydBgBIAEoDRIUCgxpbmJvdW5kX3BvcnQYAiABKA0SMgoPb3V0Ym91bmRfcG9saWN5GAMgASgOMhkuaGVkZGxlLnYxLk91dGJvdW5kUG9saWN5IiwKDUxpc3RlbkFkZHJlc3MSDQoFaG9zdHMYASADKAkSDAoEcG9ydBgCIAEoDSJVCglMb2NhbFBvcnQSJgoHc2VydmljZRgBIAEoCzIVLmhlZGRsZS52MS5TZXJ2aWNlUmVmEgwKBHBvcnQYAiABKA0SEgoKbG9jYWxfcG9ydBgDIAEoDSJkCgdBcHBQb3J0EgwKBHBvcnQYASABKA0SEAoIYXBwX2hvc3QYAiABKAkSEAoIYXBwX3BvcnQYAyABKA0SJwoFcGxhaW4YBCABKAsyGC5oZWRkbGUudjEuTGlzdGVuQWRkcmVzcyJWCg5JZGVudGl0eUJ1bmRsZRITCgtwcml2YXRlX2tleRgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCRIUCgx0cnVzdF9idW5kbGUYAyABKAkiVQoNSWRlbnRpdHlGaWxlcxITCgtwcml2YXRlX2tleRgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCRIUCgx0cnVzdF9idW5kbGUYAyABKAki+wEKDFN0YXRpY0NvbmZpZxIlCghwcm90b2NvbBgBIAEoCzITLmhlZGRsZS52MS5Qcm90b2NvbBInCglib290c3RyYXAYAiABKAsyFC5oZWRkbGUudjEuQm9vdHN0cmFwEjIKDmlkZW50aXR5X2ZpbGVzGAMgASgLMhguaGVkZGxlLnYxLklkZW50aXR5RmlsZXNIABI0Cg9pZGVudGl0eV9pbmxpbmUYBCABKAsyGS5oZWRkbGUudjEuSWRlbnRpdHlCdW5kbGVIABIlCghzbmFwc2hvdBgFIAEoCzITLmhlZGRsZS52MS5TbmFwc2hvdEIKCghpZGVudGl0eSp+CgxTaWRlY2FyU3RhdGUSHQoZU0lERUNBUl9TVEFURV9VTlNQRUNJRklFRBAAEhoKFlNJREVDQVJfU1RBVEVfU1RBUlRJTkcQARIXChNTSURFQ0FSX1NUQVRFX1JFQURZEAISGgoWU0lERUNBUl9TVEFURV9EUkFJTklORxADKnMKDk91dGJvdW5kUG9saWN5Eh8KG09VVEJPVU5EX1BPTElDWV9VTlNQRUNJRklFRBAAEh0KGU9VVEJPVU5EX1BPTElDWV9BTExPV19BTlkQARIhCh1PVVRCT1VORF9QT0xJQ1lfUkVHSVNUUllfT05MWRACYgZwcm90bzM", [file_heddle_v1_config, file_heddle_v1_model, file_heddle_v1_protocol]);
 
 /**
  * @generated from message heddle.v1.SidecarMessage
@@ -375,6 +375,11 @@ export type Bootstrap = Message<"heddle.v1.Bootstrap"> & {
    * @generated from field: heddle.v1.Transparent transparent = 10;
    */
   transparent?: Transparent | undefined;
+
+  /**
+   * @generated from field: heddle.v1.HttpTimers http_timers = 11;
+   */
+  httpTimers?: HttpTimers | undefined;
 };
 
 /**
@@ -383,6 +388,34 @@ export type Bootstrap = Message<"heddle.v1.Bootstrap"> & {
  */
 export const BootstrapSchema: GenMessage<Bootstrap> = /*@__PURE__*/
   messageDesc(file_heddle_v1_sidecar, 10);
+
+/**
+ * How long an HTTP/1.1 client may take; 0 is the sidecar's own limit.
+ *
+ * @generated from message heddle.v1.HttpTimers
+ */
+export type HttpTimers = Message<"heddle.v1.HttpTimers"> & {
+  /**
+   * From a request's first byte to the end of its head.
+   *
+   * @generated from field: uint32 head_ms = 1;
+   */
+  headMs: number;
+
+  /**
+   * The window over which a request's body must keep its least rate.
+   *
+   * @generated from field: uint32 body_ms = 2;
+   */
+  bodyMs: number;
+};
+
+/**
+ * Describes the message heddle.v1.HttpTimers.
+ * Use `create(HttpTimersSchema)` to create a new message.
+ */
+export const HttpTimersSchema: GenMessage<HttpTimers> = /*@__PURE__*/
+  messageDesc(file_heddle_v1_sidecar, 11);
 
 /**
  * Where connections come in that nftables takes from their own way.
@@ -413,7 +446,7 @@ export type Transparent = Message<"heddle.v1.Transparent"> & {
  * Use `create(TransparentSchema)` to create a new message.
  */
 export const TransparentSchema: GenMessage<Transparent> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 11);
+  messageDesc(file_heddle_v1_sidecar, 12);
 
 /**
  * @generated from message heddle.v1.ListenAddress
@@ -437,7 +470,7 @@ export type ListenAddress = Message<"heddle.v1.ListenAddress"> & {
  * Use `create(ListenAddressSchema)` to create a new message.
  */
 export const ListenAddressSchema: GenMessage<ListenAddress> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 12);
+  messageDesc(file_heddle_v1_sidecar, 13);
 
 /**
  * @generated from message heddle.v1.LocalPort
@@ -464,7 +497,7 @@ export type LocalPort = Message<"heddle.v1.LocalPort"> & {
  * Use `create(LocalPortSchema)` to create a new message.
  */
 export const LocalPortSchema: GenMessage<LocalPort> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 13);
+  messageDesc(file_heddle_v1_sidecar, 14);
 
 /**
  * @generated from message heddle.v1.AppPort
@@ -496,7 +529,7 @@ export type AppPort = Message<"heddle.v1.AppPort"> & {
  * Use `create(AppPortSchema)` to create a new message.
  */
 export const AppPortSchema: GenMessage<AppPort> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 14);
+  messageDesc(file_heddle_v1_sidecar, 15);
 
 /**
  * All PEM.
@@ -525,7 +558,7 @@ export type IdentityBundle = Message<"heddle.v1.IdentityBundle"> & {
  * Use `create(IdentityBundleSchema)` to create a new message.
  */
 export const IdentityBundleSchema: GenMessage<IdentityBundle> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 15);
+  messageDesc(file_heddle_v1_sidecar, 16);
 
 /**
  * @generated from message heddle.v1.IdentityFiles
@@ -552,7 +585,7 @@ export type IdentityFiles = Message<"heddle.v1.IdentityFiles"> & {
  * Use `create(IdentityFilesSchema)` to create a new message.
  */
 export const IdentityFilesSchema: GenMessage<IdentityFiles> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 16);
+  messageDesc(file_heddle_v1_sidecar, 17);
 
 /**
  * What `heddle sidecar run --config FILE` reads, as protobuf JSON.
@@ -600,7 +633,7 @@ export type StaticConfig = Message<"heddle.v1.StaticConfig"> & {
  * Use `create(StaticConfigSchema)` to create a new message.
  */
 export const StaticConfigSchema: GenMessage<StaticConfig> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 17);
+  messageDesc(file_heddle_v1_sidecar, 18);
 
 /**
  * @generated from enum heddle.v1.SidecarState

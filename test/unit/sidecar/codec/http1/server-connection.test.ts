@@ -76,6 +76,21 @@ describe('HTTP/1.1 server: heads', () => {
     assert.notEqual(third?.[1], fourth?.[1], 'a secret is shared');
   });
 
+  it('says nothing to another protocol, and a status to what is meant as HTTP', () => {
+    for (const [line, answer] of [
+      ['INVALID CONNECTION PREFACE', ''],
+      ['PROXY TCP4 1.1.1.1 2.2.2.2 1 2', ''],
+      ['GET /a PREFACE-OF-SOMETHING', 'HTTP/1.1 400 '],
+      ['GET index.html HTTP/1.1', 'HTTP/1.1 400 '],
+    ] as const) {
+      const { conn, acceptor, receive, written } = serve();
+      receive(`${line}\r\n\r\n`);
+      assert.equal(written().slice(0, 13), answer, line);
+      assert.notEqual(conn.state, 'open', line);
+      assert.equal(acceptor.requests.length, 0);
+    }
+  });
+
   it('answers 408 to a head that drips, however steadily', () => {
     const { clock, conn, acceptor, receive, written } = serve();
     receive('GET / HT');

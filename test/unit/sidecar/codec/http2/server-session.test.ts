@@ -382,6 +382,22 @@ describe('ServerSession', () => {
     assert.equal(peer.conn.state, 'closed');
   });
 
+  it('waits in vain for nobody: a client that ended with its windows shut is let go', () => {
+    const { peer, acceptor } = playClient();
+    peer.send(settings([[4, 0]]), headers(1, get));
+    const [request] = acceptor.requests;
+    request?.stream.sendResponse(responseHead(), false);
+    request?.stream.sendData(Buffer.from('never read'));
+    request?.stream.sendEnd(undefined);
+    peer.conn.receiveEnd();
+    peer.turn();
+    assert.equal(peer.conn.state, 'open');
+    peer.bench.clock.advance(3000);
+    peer.turn();
+    assert.equal(peer.conn.state, 'closed');
+    assert.equal(request?.aborted?.code, 'idle_timeout');
+  });
+
   it('closes after its idle time', () => {
     const { peer } = playClient({ link: false, idleMs: 20_000 });
     peer.bench.clock.advance(25_000);
