@@ -1,6 +1,7 @@
 /**
  * The source addresses of connections that this process made. A connection that is taken from its path and comes in
- * from one of them is our own: the rules did not exempt us, and to serve it would go round for ever.
+ * from one of them is our own: the rules did not exempt us, and to serve it would go round for ever. Of several
+ * workers each knows its own, so that a connection may go round as often as there are workers until it is known.
  */
 import type { Socket } from 'node:net';
 import { canonicalAddress } from './original-destination.ts';
