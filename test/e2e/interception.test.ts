@@ -103,6 +103,17 @@ describe('interception, outbound', () => {
     assert.ok(!shop.stdout.includes('/second'));
   });
 
+  it('leaves TLS that the application speaks itself to where it was going', { skip }, async (t) => {
+    const { app, peer, shop } = await startAll(t);
+    // The beginning of a record is enough to be taken for TLS; the server behind it answers to anything.
+    const record = '\x16\x03\x01\x00\x04\r\n\r\n';
+    for (const address of [peer.address4, peer.address6]) {
+      const answer = await callFrom(t, app, { address, port: shopHttp, send: record });
+      assert.ok(answer.text.endsWith(`\r\n\r\n${record}`), answer.error);
+    }
+    assert.doesNotMatch(shop.stdout, /"direction":"inbound"/);
+  });
+
   it('takes HTTP/2 apart by its authorities, and sends strangers on', { skip }, async (t) => {
     const mesh = await startAll(t);
     await startServers(t, mesh.peer, { [strangeHttp2]: 'http2' });
