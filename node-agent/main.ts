@@ -8,7 +8,7 @@ import { systemClock } from '../kit/clock.ts';
 import { MeshError, messageOf } from '../kit/errors.ts';
 import { createLog, type LogLevel } from '../kit/log.ts';
 import { systemRandom } from '../kit/random.ts';
-import type { OutboundPolicy } from '../mesh/bootstrap.ts';
+import { type OutboundPolicy, sidecarNodeFlags } from '../mesh/bootstrap.ts';
 import { type RunningAgent, startAgent } from './agent.ts';
 import { askStatus } from './control.ts';
 import { interceptCommand, runIntercept } from './intercept/command.ts';
@@ -171,12 +171,12 @@ async function status({ stateDir, json }: { stateDir: string; json: boolean }): 
   }
 }
 
-/** This very program, however it was started: from sources, from a bundle, or as a single executable. */
+/** This very program as sidecars run it, however it was started: from sources, a bundle, or as a single executable. */
 function heddleCommand(binary: string | undefined): readonly string[] {
   const script = binary ?? process.argv[1];
   if (script === undefined || script === process.execPath) return [process.execPath];
   if (!/\.[cm]?[jt]s$/.test(script)) return [script];
-  return [process.execPath, '--disable-warning=ExperimentalWarning', script];
+  return [process.execPath, '--disable-warning=ExperimentalWarning', ...sidecarNodeFlags, script];
 }
 
 function readToken(file: string): string {

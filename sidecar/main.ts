@@ -3,12 +3,15 @@ import type { Command } from 'commander';
 import { systemClock } from '../kit/clock.ts';
 import { messageOf } from '../kit/errors.ts';
 import { createLog, type Log, type LogLevel } from '../kit/log.ts';
-import { defaultMemoryLimit, parseMemorySize } from './memory.ts';
+import { defaultMemoryLimit, parseMemorySize, releaseMemory } from './memory.ts';
 import { inheritedDescriptors } from './net/listen-fd.ts';
 import { type DataPlane, type Running, runStatic, runWithAgent } from './run.ts';
 import { InheritedSockets, type OpenSocket, startSuccessor, successorReady } from './succession.ts';
 import type { ToWorker } from './workers/messages.ts';
 import { createWorker } from './workers/work.ts';
+
+/** From being ready until the garbage of the start is given back. */
+const tidyMs = 1_000;
 
 interface RunFlags {
   readonly config?: string;
@@ -73,6 +76,8 @@ async function run(flags: RunFlags): Promise<void> {
   };
   const onReady = (sidecar: DataPlane) => {
     log.info('sidecar ready', sidecar.addresses);
+    // What only the start needed; a sidecar may then lie still for days.
+    systemClock.after(tidyMs, releaseMemory);
     process.send?.(successorReady);
     process.channel?.unref();
     if (flags.printReady) process.stdout.write(`${JSON.stringify({ ready: true, ...sidecar.addresses })}\n`);

@@ -7,6 +7,7 @@ import { globSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { sidecarNodeFlags } from '../../mesh/bootstrap.ts';
 import { formatStaticConfig, type StaticConfig } from '../../proto/static-config.ts';
 import type { HostPort } from './static.ts';
 
@@ -24,7 +25,8 @@ export interface Subject {
 const root = join(import.meta.dirname, '../..');
 const bundled = join(root, 'dist', 'heddle.js');
 const source = join(root, 'bin', 'heddle.ts');
-const flags = ['--disable-warning=ExperimentalWarning'];
+/** As the node agent starts it. */
+const flags = ['--disable-warning=ExperimentalWarning', ...sidecarNodeFlags];
 const sources = '{bin,kit,mesh,proto,certs,sidecar,node-agent,pilot,deploy/build}/**/*.ts';
 const readyMs = 20_000;
 

@@ -35,6 +35,9 @@ export async function bundle(names: readonly BundleName[], outFolder: string): P
     format: 'esm',
     platform: 'node',
     target: 'node24',
+    // A sidecar keeps its text in memory; names stay, for stack traces.
+    minifyWhitespace: true,
+    minifySyntax: true,
     metafile: true,
     logLevel: 'warning',
     banner: { js: commonJsScope },
