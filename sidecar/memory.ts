@@ -30,6 +30,12 @@ export function usedMemory(): number {
   return Math.max(rss, heapUsed + external);
 }
 
+/** Where memory goes, for whoever looks at the admin page: objects, and buffers outside the heap. */
+export function memoryParts() {
+  const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
+  return { residentBytes: rss, heapBytes: heapUsed, bufferBytes: arrayBuffers };
+}
+
 /**
  * Collects the garbage that V8 would leave for later, and gives freed pages back to the system: V8 and the C
  * library keep both after a burst, and a process that stays at its limit would shed for ever.

@@ -14,10 +14,12 @@ import type { AdminActions } from './admin/admin.ts';
 import { AdminServer } from './admin/server.ts';
 import { createPoolFactory, type ReachServices } from './cluster/reach.ts';
 import { FieldMemo } from './codec/field-memo.ts';
+import { limits } from './codec/http2/limits.ts';
+import { WindowBudget } from './codec/http2/window.ts';
 import { createCodecs } from './codec/index.ts';
 import { Entrances } from './entrances.ts';
 import { exposedPorts } from './exposure.ts';
-import { releaseMemory, usedMemory } from './memory.ts';
+import { memoryParts, releaseMemory, usedMemory } from './memory.ts';
 import { DescriptorBudget, openFilesLimit } from './net/descriptors.ts';
 import { createFlusher } from './net/flush.ts';
 import { OwnSources } from './net/own-sources.ts';
@@ -95,7 +97,7 @@ export class Sidecar {
     const timers = new TimerWheel(clock);
     const net = { flusher: createFlusher(), timers, descriptors: this.#descriptors };
     const memo = new FieldMemo(randomInt(2 ** 32));
-    const codecs = createCodecs({ ...net, random });
+    const codecs = createCodecs({ ...net, random, windowBudget: windowBudgetFor(init.memoryLimitBytes) });
     const ownSources = bootstrap.transparent === undefined ? undefined : new OwnSources();
     this.#reach = { net, clock, codecs, memo, credentials: () => this.#credentials, ownSources };
     const runtime = this.#compile(init.snapshot, undefined);
@@ -297,7 +299,7 @@ export class Sidecar {
     return {
       level,
       entered,
-      memory: { usedBytes: usedMemory(), limitBytes },
+      memory: { usedBytes: usedMemory(), limitBytes, ...memoryParts() },
       requestsShed: this.#proxy.pressure.shed,
       descriptors: { total, perSide, downstream, upstream, dropped, refusedDials },
     };
@@ -315,6 +317,13 @@ export class Sidecar {
     this.#warnedPorts = exposed.join();
     log.warn('application listens beyond loopback, callers can go past mTLS', { ports: exposed });
   }
+}
+
+/** What streams may grow to is a part of the memory there is. */
+const windowGrowthPart = 1 / 32;
+
+function windowBudgetFor(memoryLimitBytes: number): WindowBudget {
+  return new WindowBudget(Math.min(limits.windowGrowthPerProcess, memoryLimitBytes * windowGrowthPart));
 }
 
 function describeCluster(

@@ -22,7 +22,11 @@ class Bucket {
   }
 
   refill(seconds: number): void {
-    this.#tokens = Math.min(this.#rate.burst, this.#tokens + this.#rate.perSecond * seconds);
+    this.giveBack(this.#rate.perSecond * seconds);
+  }
+
+  giveBack(tokens: number): void {
+    this.#tokens = Math.min(this.#rate.burst, this.#tokens + tokens);
   }
 }
 
@@ -36,10 +40,11 @@ export class FloodGuard {
   #windowUpdates = 0;
   #dataFramesSent = 0;
 
-  constructor(isLink: boolean) {
+  /** A server that we call sends as its application writes, so its small frames are measured like a link's. */
+  constructor(isLink: boolean, side: 'server' | 'client') {
     this.#resets = new Bucket(isLink ? limits.linkResets : limits.resets);
     this.#oddFrames = new Bucket(isLink ? limits.linkOddFrames : limits.oddFrames);
-    this.#smallData = new Bucket(isLink ? limits.linkSmallData : limits.smallData);
+    this.#smallData = new Bucket(isLink || side === 'client' ? limits.linkSmallData : limits.smallData);
   }
 
   /** A stream was reset by the peer, or by us for its fault (CVE-2023-44487, CVE-2025-8671). */
@@ -67,9 +72,10 @@ export class FloodGuard {
   /** DATA with `length` bytes that does not end its stream. */
   onData(length: number): void {
     this.#emptyInRow = 0;
-    if (length < limits.smallDataBytes && !this.#smallData.take(limits.smallDataBytes - length)) {
-      throw flood('small DATA frames');
-    }
+    const lack = limits.smallDataBytes - length;
+    // Windows that run out leave small ends between large frames: those make up for them.
+    if (lack <= 0) this.#smallData.giveBack(-lack);
+    else if (!this.#smallData.take(lack)) throw flood('small DATA frames');
   }
 
   onWindowUpdate(liveStreams: number): void {

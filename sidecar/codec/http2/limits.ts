@@ -35,7 +35,9 @@ export const limits = {
   /** Receive window of a stream: first, at most, and what all streams of the process may add together. */
   streamWindow: 65_535,
   streamWindowMax: 4 * 1024 * 1024,
-  windowGrowthPerProcess: 64 * 1024 * 1024,
+  windowGrowthPerProcess: 24 * 1024 * 1024,
+  /** The most of what is left of it that one step of one stream may take. */
+  windowGrowthShare: 0.25,
   /** Receive window of a connection; its credit returns on receipt. */
   plainConnectionWindow: 1024 * 1024,
   linkConnectionWindow: 16 * 1024 * 1024,

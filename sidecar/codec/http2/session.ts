@@ -67,7 +67,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.peer = new PeerSettings(side);
     this.peerOrigin = side === 'server' ? 'downstream' : 'upstream';
     this.message = new MessageReader(options.link);
-    this.guard = new FloodGuard(options.link);
+    this.guard = new FloodGuard(options.link, side);
     this.#block = new HeaderBlock(this.guard);
     this.#reader = new FrameReader(this, side);
     this.#decoder = new HpackDecoder(options.link ? limits.linkTableBytes : limits.plainTableBytes);

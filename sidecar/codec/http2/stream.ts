@@ -137,7 +137,7 @@ export abstract class Http2Stream {
 
   pauseReading(): void {
     this.#isPaused = true;
-    this.#window?.shrink();
+    this.#window?.shrink(this.#held?.bytes ?? 0);
   }
 
   resumeReading(): void {
@@ -188,6 +188,8 @@ export abstract class Http2Stream {
         held.consume(chunk.length);
         this.deliverData(chunk);
       }
+      // What ended already asks for no more credit, so nothing else would tell.
+      if (this.state === 'closed') this.#window?.settle(held.bytes);
       if (held.first !== undefined) return;
       this.#held = undefined;
     }
@@ -222,13 +224,14 @@ export abstract class Http2Stream {
       this.host.addQueued(-this.queue.bytes);
       this.queue.clear();
     }
-    this.#window?.shrink();
+    this.#window?.end(this.#held?.bytes ?? 0);
   }
 
   /** Drops what was held for a reader that is gone. */
   protected dropHeld(): void {
     this.#held = undefined;
     this.#hasHeldEnd = false;
+    if (this.state === 'closed') this.#window?.settle(0);
   }
 }
 

@@ -8,7 +8,7 @@
 import { ConnectionFault, faultCode } from './fault.ts';
 import { limits } from './limits.ts';
 
-/** The growth of all stream windows of a process; each window returns what it took. */
+/** The growth of all stream windows of a process; each window returns what it took, once it can no longer be used. */
 export class WindowBudget {
   #leftBytes: number;
 
@@ -20,8 +20,9 @@ export class WindowBudget {
     return this.#leftBytes;
   }
 
+  /** One stream gets a part of what is left, never the rest. */
   take(bytes: number): boolean {
-    if (bytes > this.#leftBytes) return false;
+    if (bytes > this.#leftBytes * limits.windowGrowthShare) return false;
     this.#leftBytes -= bytes;
     return true;
   }
@@ -56,6 +57,7 @@ export class ReceiveWindow {
   grant(heldBytes: number): number {
     let due = this.#target - this.#credit - heldBytes;
     if (due < this.#target >>> 1) return 0;
+    if (this.#target === limits.streamWindow) this.settle(heldBytes);
     const next = Math.min(this.#target * 2, limits.streamWindowMax);
     if (heldBytes === 0 && next > this.#target && this.#budget.take(next - this.#target)) {
       this.#grown += next - this.#target;
@@ -67,10 +69,23 @@ export class ReceiveWindow {
   }
 
   /** The reader stopped: from now on the window is a small one, as soon as the credit that is out is used up. */
-  shrink(): void {
+  shrink(heldBytes: number): void {
     this.#target = limits.streamWindow;
-    this.#budget.giveBack(this.#grown);
-    this.#grown = 0;
+    this.settle(heldBytes);
+  }
+
+  /** Nothing more will come; what is held still takes its place. */
+  end(heldBytes: number): void {
+    this.#credit = 0;
+    this.shrink(heldBytes);
+  }
+
+  /** Returns to the budget what neither the peer's credit nor the held bytes can fill any more. */
+  settle(heldBytes: number): void {
+    const needed = Math.max(0, this.#credit + heldBytes - limits.streamWindow);
+    if (needed >= this.#grown) return;
+    this.#budget.giveBack(this.#grown - needed);
+    this.#grown = needed;
   }
 }
 
