@@ -40,12 +40,15 @@ const groups: readonly Group[] = [
   { globs: ['test/*.test.ts', 'test/unit/**/*.test.ts', 'test/property/**/*.test.ts'], concurrency: cores },
   { globs: ['test/contract/**/*.test.ts', 'test/conformance/**/*.test.ts'], concurrency: cores },
   { globs: ['test/e2e/**/*.test.ts'], concurrency: 1 },
+  { globs: ['test/limits/**/*.test.ts'], concurrency: 1 },
 ];
 
 const chosen = process.argv.slice(2);
 const count: Count = { passed: 0, failed: 0, skipped: 0 };
 if (chosen.length > 0) {
-  await runFiles(chosen, chosen.some((file) => file.includes('/interop/')) ? 1 : cores);
+  // Real servers and measurements each want the machine alone.
+  const isAlone = chosen.some((file) => /\/(?:interop|limits)\//.test(file));
+  await runFiles(chosen, isAlone ? 1 : cores);
 } else {
   await runChecks();
   for (const group of groups) {

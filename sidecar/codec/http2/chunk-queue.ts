@@ -3,7 +3,7 @@
 export class ChunkQueue {
   bytes = 0;
   #first: Buffer | undefined = undefined;
-  #rest: Buffer[] | undefined = undefined;
+  #rest: (Buffer | undefined)[] | undefined = undefined;
   #restAt = 0;
 
   push(chunk: Buffer): void {
@@ -31,7 +31,9 @@ export class ChunkQueue {
       this.#first = undefined;
       return;
     }
-    this.#first = rest[this.#restAt++];
+    this.#first = rest[this.#restAt];
+    // A queue that never runs empty would otherwise keep what was taken from it.
+    rest[this.#restAt++] = undefined;
     if (this.#restAt >= rest.length) {
       this.#rest = undefined;
       this.#restAt = 0;
