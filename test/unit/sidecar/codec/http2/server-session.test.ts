@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MeshError } from '../../../../../kit/errors.ts';
-import type { ServerStream } from '../../../../../sidecar/codec/codec.ts';
 import { Field } from '../../../../../sidecar/codec/field.ts';
 import { limits } from '../../../../../sidecar/codec/http2/limits.ts';
 import {
@@ -281,27 +280,6 @@ describe('ServerSession', () => {
     assert.ok(whole - peer.bench.windowBudget.leftBytes > 1_000_000);
     acceptor.requests[0]?.stream.reset(oops);
     assert.equal(peer.bench.windowBudget.leftBytes, whole);
-  });
-
-  it('gives growth back only as far as neither credit nor held bytes can fill it any more', () => {
-    const { peer, acceptor } = playClient(link);
-    const { windowBudget } = peer.bench;
-    peer.send(headers(1, post, 4));
-    for (let sent = 0; sent < 2_000_000; sent += 16_384) peer.send(data(1, Buffer.alloc(16_384)));
-    const { stream } = acceptor.requests[0] as { stream: ServerStream };
-    const grown = limits.windowGrowthPerProcess - windowBudget.leftBytes;
-    stream.pauseRequest();
-    // What the client was allowed it may still send, and it has to be held.
-    assert.ok(limits.windowGrowthPerProcess - windowBudget.leftBytes > grown / 4);
-    peer.send(...Array.from({ length: 20 }, () => data(1, Buffer.alloc(16_384))));
-    const held = limits.windowGrowthPerProcess - windowBudget.leftBytes;
-    assert.ok(held > 20 * 16_384 - limits.streamWindow);
-    peer.send(data(1, 'end', 1));
-    assert.ok(limits.windowGrowthPerProcess > windowBudget.leftBytes);
-    stream.resumeRequest();
-    stream.sendResponse({ status: 200, fields: [], contentLength: -1 }, true);
-    peer.send();
-    assert.equal(windowBudget.leftBytes, limits.windowGrowthPerProcess);
   });
 
   it("returns the connection's credit on receipt, however slow a reader is", () => {
