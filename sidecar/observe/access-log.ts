@@ -5,7 +5,7 @@
  */
 import { closeSync, openSync, write } from 'node:fs';
 import type { AccessLogMode } from '../../mesh/model.ts';
-import { flagNames } from './flags.ts';
+import { flag, flagNames } from './flags.ts';
 import type { Outcome } from './outcome.ts';
 
 /** Bytes waiting at most; beyond, lines are dropped. */
@@ -44,9 +44,9 @@ export class AccessLog {
       case 'all':
         return true;
       case 'errors':
-        return status >= 500 || status === 0 || flags !== 0;
+        return isFailure(status, flags);
       case 'sampled':
-        return status >= 500 || status === 0 || flags !== 0 || this.#random() * 1000 < sampledPerThousand;
+        return isFailure(status, flags) || this.#random() * 1000 < sampledPerThousand;
       case 'none':
         return false;
     }
@@ -91,6 +91,11 @@ export class AccessLog {
       else this.#onIdle?.();
     });
   }
+}
+
+/** That a caller came without mTLS is no failure where it may: it would make a line of every request. */
+function isFailure(status: number, flags: number): boolean {
+  return status >= 500 || status === 0 || (flags & ~flag.plaintext) !== 0;
 }
 
 /** `JSON.stringify` escapes CR, LF and every control character, so no value can begin a line of its own. */

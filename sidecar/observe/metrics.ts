@@ -128,8 +128,9 @@ export class Metrics {
   }
 
   #countFlags(flags: number): void {
-    for (let bit = 0; bit < flagBits; bit++) {
-      if ((flags & (1 << bit)) !== 0) this.flagCounts[bit] = (this.flagCounts[bit] as number) + 1;
+    for (let left = flags; left !== 0; left &= left - 1) {
+      const bit = 31 - Math.clz32(left & -left);
+      this.flagCounts[bit] = (this.flagCounts[bit] as number) + 1;
     }
   }
 }

@@ -53,6 +53,17 @@ describe('AccessLog', () => {
     assert.equal(lines[0].time, '1970-01-01T00:00:00.000Z');
   });
 
+  it('takes a caller without mTLS for no error', (t) => {
+    const log = new AccessLog({ file: join(tempFolder(t), 'access.log'), random: () => 1 });
+    t.after(() => log.close());
+    for (const mode of ['errors', 'sampled'] as const) {
+      log.mode = mode;
+      assert.equal(log.wants(200, flag.plaintext), false);
+      assert.equal(log.wants(200, flag.plaintext | flag.retried), true);
+      assert.equal(log.wants(503, flag.plaintext), true);
+    }
+  });
+
   it('lets no value begin a line of its own', async (t) => {
     const file = join(tempFolder(t), 'access.log');
     const log = new AccessLog({ file, random: () => 0 });
