@@ -4,7 +4,13 @@
  */
 import type { Registry as PromRegistry } from 'prom-client';
 import { flagNames } from './flags.ts';
-import { durationBoundsMs, type MetricsReading, metricNames, type RequestLabels } from './metrics.ts';
+import {
+  durationBoundsMs,
+  grpcCodes,
+  type MetricsReading,
+  metricNames,
+  type RequestLabels,
+} from './metrics.ts';
 
 export interface Gauges {
   readonly pid: number;
@@ -60,12 +66,19 @@ export async function renderMetrics(metrics: MetricsReading, gauges: Gauges): Pr
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] });
 
   const requests = counter(metricNames.requests, 'Requests ended, by status class', [...labelNames, 'code']);
+  const grpcRequests = counter(metricNames.grpcRequests, 'gRPC requests ended, by status', [
+    ...labelNames,
+    'grpc_code',
+  ]);
   const requestBytes = counter(metricNames.requestBytes, 'Body bytes of requests', labelNames);
   const responseBytes = counter(metricNames.responseBytes, 'Body bytes of responses', labelNames);
   for (const series of metrics.series) {
     const labels = labelsOf(series.labels);
     series.byStatusClass.forEach((count, at) => {
       if (count > 0) requests.inc({ ...labels, code: statusClassNames[at] as string }, count);
+    });
+    series.byGrpcCode.forEach((count, at) => {
+      if (count > 0) grpcRequests.inc({ ...labels, grpc_code: grpcCodes[at] as string }, count);
     });
     requestBytes.inc(labels, series.requestBytes);
     responseBytes.inc(labels, series.responseBytes);

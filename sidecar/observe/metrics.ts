@@ -5,7 +5,7 @@
  * A series is an integer; its numbers stand in one Float64Array row. Names and labels are put together
  * only when somebody scrapes (`exposition.ts`).
  *
- *   row: [ 0…5 requests by status class | request bytes | response bytes | duration sum | buckets … ]
+ *   row: [ 0…5 requests by status class | request bytes | response bytes | duration sum | buckets … | gRPC codes … ]
  */
 export interface RequestLabels {
   readonly direction: 'inbound' | 'outbound';
@@ -26,6 +26,7 @@ export const durationBoundsMs: readonly number[] = [
 
 export const metricNames = {
   requests: 'heddle_requests_total',
+  grpcRequests: 'heddle_grpc_requests_total',
   requestBytes: 'heddle_request_bytes_total',
   responseBytes: 'heddle_response_bytes_total',
   duration: 'heddle_request_duration_milliseconds',
@@ -52,7 +53,32 @@ const requestBytesAt = statusClasses;
 const responseBytesAt = statusClasses + 1;
 const durationSumAt = statusClasses + 2;
 const bucketsAt = statusClasses + 3;
-const rowSize = bucketsAt + durationBoundsMs.length + 1;
+const grpcAt = bucketsAt + durationBoundsMs.length + 1;
+/** 0–16 as they are named by gRPC; then other numbers, and replies that ended without a status. */
+export const grpcCodes: readonly string[] = [
+  'OK',
+  'CANCELLED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+  'other',
+  'none',
+];
+const otherCode = 17;
+const noCode = 18;
+const rowSize = grpcAt + grpcCodes.length;
 
 /** Further label sets share the last series, so that hostile labels cannot grow memory. */
 const maxSeries = 4096;
@@ -105,6 +131,14 @@ export class Metrics {
     rows[at + responseBytesAt] = (rows[at + responseBytesAt] as number) + responseBytes;
   }
 
+  /** Of a gRPC request; `code` is undefined where its reply had no status. */
+  recordGrpc(id: number, code: number | undefined): void {
+    const rows = this.#rows;
+    const known = code === undefined ? noCode : code >= 0 && code < otherCode ? code : otherCode;
+    const at = id * rowSize + grpcAt + known;
+    rows[at] = (rows[at] as number) + 1;
+  }
+
   /** All numbers as they are now, on their own: they may be kept and sent. */
   reading(): MetricsReading {
     return {
@@ -116,7 +150,8 @@ export class Metrics {
           requestBytes: row[requestBytesAt] as number,
           responseBytes: row[responseBytesAt] as number,
           durationSumMs: row[durationSumAt] as number,
-          buckets: [...row.subarray(bucketsAt)],
+          buckets: [...row.subarray(bucketsAt, grpcAt)],
+          byGrpcCode: labels.protocol === 'grpc' ? [...row.subarray(grpcAt)] : [],
         };
       }),
       flagCounts: [...this.flagCounts],
@@ -154,6 +189,8 @@ export interface SeriesReading {
   readonly durationSumMs: number;
   /** Not cumulative; one more than `durationBoundsMs`. */
   readonly buckets: readonly number[];
+  /** By the order of `grpcCodes`; empty where the series is not of gRPC. */
+  readonly byGrpcCode: readonly number[];
 }
 
 /** The sum of what several workers counted. */
@@ -188,5 +225,6 @@ function sumSeries(a: SeriesReading, b: SeriesReading): SeriesReading {
     responseBytes: a.responseBytes + b.responseBytes,
     durationSumMs: a.durationSumMs + b.durationSumMs,
     buckets: each(a.buckets, b.buckets),
+    byGrpcCode: each(a.byGrpcCode, b.byGrpcCode),
   };
 }

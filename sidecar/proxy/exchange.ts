@@ -28,7 +28,9 @@ import { flag } from '../observe/flags.ts';
 import type { Outcome } from '../observe/outcome.ts';
 import type { SeriesSet } from '../observe/series.ts';
 import type { Forwarding, Runtime } from '../runtime/runtime.ts';
-import { type Answer, answerFor, respond } from './respond.ts';
+import { grpcStatusIn, grpcTimeoutMs, isGrpcType, passOnTimeout, smallNumber } from './grpc.ts';
+import { recordEnd } from './record.ts';
+import { type Answer, answerFor, endWithStatus, respond } from './respond.ts';
 import { canRetry, maxReplayBytes } from './retry.ts';
 import type { ServeContext } from './serve.ts';
 
@@ -81,6 +83,8 @@ export class Exchange
   #portFieldAt = -1;
   #isMtls = false;
   readonly #timer = new WheelTimer(this);
+  /** What a gRPC caller allows by `grpc-timeout`, or -1. */
+  #callerMs = -1;
   #deadlineMs = Number.POSITIVE_INFINITY;
   #attemptDeadlineMs = Number.POSITIVE_INFINITY;
   #idleDeadlineMs = Number.POSITIVE_INFINITY;
@@ -122,6 +126,7 @@ export class Exchange
     const { timeouts } = cluster.description;
     const requestMs = forwarding.requestMs ?? timeouts.requestMs;
     if (requestMs > 0) this.#deadlineMs = this.startedMs + requestMs;
+    if (this.#callerMs >= 0) this.#deadlineMs = Math.min(this.#deadlineMs, this.startedMs + this.#callerMs);
     if (timeouts.idleMs > 0) this.#idleDeadlineMs = this.startedMs + timeouts.idleMs;
     this.#connect(undefined);
   }
@@ -157,10 +162,14 @@ export class Exchange
       this.refuse(error);
       return;
     }
-    this.flags |= answerFor(error).flag;
+    const answer = answerFor(error);
+    this.flags |= answer.flag;
     this.detail = error.message;
     this.#leaveUpstream(error);
-    this.#stream.reset(error);
+    if (this.isGrpc) {
+      this.grpcStatus = answer.grpcStatus;
+      endWithStatus(this.#stream, answer, error.message);
+    } else this.#stream.reset(error);
     this.#finish();
   }
 
@@ -171,6 +180,7 @@ export class Exchange
     this.#connection = connection;
     const host = this.#host as Host;
     if (host.portField !== undefined) this.#setPortField(host.portField);
+    if (this.#callerMs >= 0) passOnTimeout(this.head.fields, this.#leftMs);
     const end = this.#requestEnded && this.#heldBytes === 0 && this.#requestTrailers === undefined;
     const upstream = connection.request(this.head, end, this);
     // The codec may have failed the request within the call.
@@ -235,7 +245,7 @@ export class Exchange
     this.#held = undefined;
     this.firstByteMs = this.context.proxy.clock.nowMs() - this.startedMs;
     this.status = head.status;
-    if (this.isGrpc) this.#readGrpcStatus(head.fields);
+    if (this.isGrpc) this.grpcStatus = grpcStatusIn(head.fields);
     const filters = (this.#forwarding as Forwarding).filters;
     for (let at = filters.length - 1; at >= 0; at--) (filters[at] as Filter).onResponse?.(head);
     this.#attemptDeadlineMs = Number.POSITIVE_INFINITY;
@@ -251,7 +261,7 @@ export class Exchange
 
   onResponseEnd(trailers: readonly Field[] | undefined): void {
     if (this.stage !== 'responding') return;
-    if (this.isGrpc && trailers !== undefined) this.#readGrpcStatus(trailers);
+    if (this.isGrpc && trailers !== undefined) this.grpcStatus = grpcStatusIn(trailers) ?? this.grpcStatus;
     this.#stream.sendEnd(trailers);
     this.#endResponse();
   }
@@ -363,6 +373,10 @@ export class Exchange
     host.pool.acquire(this);
   }
 
+  get #leftMs(): number {
+    return this.#deadlineMs - this.context.proxy.clock.nowMs();
+  }
+
   #armTimer(): void {
     const nextMs = Math.min(this.#deadlineMs, this.#attemptDeadlineMs, this.#idleDeadlineMs);
     if (nextMs === Number.POSITIVE_INFINITY) return;
@@ -417,9 +431,7 @@ export class Exchange
     proxy.metrics.active--;
     this.durationMs = proxy.clock.nowMs() - this.startedMs;
     const series = (this.series ?? this.context.unrouted).id(this.isGrpc, this.#isMtls);
-    proxy.metrics.record(series, this.status, this.flags, this.durationMs);
-    proxy.metrics.recordBytes(series, this.requestBytes, this.responseBytes);
-    if (proxy.accessLog.wants(this.status, this.flags)) proxy.accessLog.write(this);
+    recordEnd(proxy, series, this, this.isGrpc);
   }
 
   #hold(chunk: Buffer): void {
@@ -459,38 +471,25 @@ export class Exchange
           this.requestId = field.value;
           break;
         case fieldKind.contentType:
-          this.isGrpc = field.value.startsWith('application/grpc');
+          this.isGrpc = isGrpcType(field.value);
+          break;
+        case fieldKind.grpcTimeout:
+          this.#callerMs = grpcTimeoutMs(field.value);
           break;
         case fieldKind.heddlePort:
-          this.linkPort = portOf(field.value);
+          this.linkPort = smallNumber(field.value);
           fields.splice(at--, 1);
           break;
       }
     }
+    if (!this.isGrpc) this.#callerMs = -1;
     if (this.requestId === '') {
       this.requestId = this.context.proxy.requestIds.next();
       fields.push(new Field('x-request-id', this.requestId));
     }
   }
-
-  #readGrpcStatus(fields: readonly Field[]): void {
-    for (const field of fields)
-      if (field.kind === fieldKind.grpcStatus) this.grpcStatus = portOf(field.value);
-  }
 }
 
 function timeUp(code: 'deadline_exceeded' | 'request_timeout' | 'idle_timeout', message: string): MeshError {
   return new MeshError(code, message, { origin: 'upstream' });
-}
-
-/** A small decimal number, or -1. */
-function portOf(text: string): number {
-  let value = 0;
-  if (text.length === 0 || text.length > 5) return -1;
-  for (let at = 0; at < text.length; at++) {
-    const digit = text.charCodeAt(at) - 48;
-    if (digit < 0 || digit > 9) return -1;
-    value = value * 10 + digit;
-  }
-  return value;
 }

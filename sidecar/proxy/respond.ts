@@ -69,11 +69,7 @@ const retryAfter = new Field('retry-after', '1');
 /** Answers with a small text that says why; a gRPC caller gets a trailers-only reply of the same meaning. */
 export function respond(stream: ServerStream, answer: Answer, message: string, isGrpc: boolean): void {
   if (isGrpc) {
-    const fields = [
-      grpcType,
-      new Field('grpc-status', String(answer.grpcStatus)),
-      new Field('grpc-message', percentEncode(message)),
-    ];
+    const fields = [grpcType, ...statusFields(answer, message)];
     stream.sendResponse({ status: 200, fields, contentLength: -1 }, true);
     return;
   }
@@ -83,6 +79,18 @@ export function respond(stream: ServerStream, answer: Answer, message: string, i
   stream.sendResponse(head, false);
   stream.sendData(body);
   stream.sendEnd(undefined);
+}
+
+/** Ends a gRPC reply that has begun: what was sent stands, the status says that it is not whole. */
+export function endWithStatus(stream: ServerStream, answer: Answer, message: string): void {
+  stream.sendEnd(statusFields(answer, message));
+}
+
+function statusFields(answer: Answer, message: string): Field[] {
+  return [
+    new Field('grpc-status', String(answer.grpcStatus)),
+    new Field('grpc-message', percentEncode(message)),
+  ];
 }
 
 /** `grpc-message` is percent-encoded UTF-8 (gRPC over HTTP/2, "Responses"). */

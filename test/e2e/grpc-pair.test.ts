@@ -1,5 +1,7 @@
 /** gRPC by its own library through a pair of sidecars: unary and streaming, trailers, errors, deadlines. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http2 from 'node:http2';
 import { describe, it, type TestContext } from 'node:test';
 import {
   Client,
@@ -19,7 +21,7 @@ import {
 import { defer } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
-import { startStaticPair } from '../support/static-pair.ts';
+import { type PairOptions, type StaticPair, startStaticPair } from '../support/static-pair.ts';
 
 guardLeaks();
 
@@ -41,6 +43,8 @@ const definition = {
   both: method('/test.Echo/Both', true, true),
   fail: method('/test.Echo/Fail', false, false),
   hang: method('/test.Echo/Hang', false, false),
+  drip: method('/test.Echo/Drip', false, true),
+  unavailable: method('/test.Echo/Unavailable', false, false),
 } satisfies ServiceDefinition;
 
 const unary: handleUnaryCall<Buffer, Buffer> = (call, done) => {
@@ -65,7 +69,25 @@ const fail: handleUnaryCall<Buffer, Buffer> = (_call, done) => {
   done({ code: status.NOT_FOUND, details: 'no such thing: ü' });
 };
 
-async function startGrpc(t: TestContext): Promise<Client> {
+/** What the server of the running test saw of its callers. */
+interface Seen {
+  /** By the server's clock, ms since 1970. */
+  readonly deadlines: number[];
+  unavailable: number;
+}
+let seen: Seen = { deadlines: [], unavailable: 0 };
+
+async function startGrpc(t: TestContext, timeouts: PairOptions['timeouts'] = {}): Promise<Client> {
+  const mine: Seen = { deadlines: [], unavailable: 0 };
+  seen = mine;
+  const hang: handleUnaryCall<Buffer, Buffer> = (call) => {
+    mine.deadlines.push(Number(call.getDeadline()));
+  };
+  const drip: handleServerStreamingCall<Buffer, Buffer> = (call) => void call.write(Buffer.from('first'));
+  const unavailable: handleUnaryCall<Buffer, Buffer> = (_call, done) => {
+    mine.unavailable++;
+    done({ code: status.UNAVAILABLE, details: 'not now' });
+  };
   const server = new Server();
   server.addService(definition, {
     unary,
@@ -73,7 +95,9 @@ async function startGrpc(t: TestContext): Promise<Client> {
     client: clientStream,
     both: bothStreams,
     fail,
-    hang: () => {},
+    hang,
+    drip,
+    unavailable,
   });
   const appPort = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
@@ -81,8 +105,10 @@ async function startGrpc(t: TestContext): Promise<Client> {
     );
   });
   defer(t, () => server.forceShutdown());
-  const pair = await startStaticPair(t, { ports: [{ port: 9090, appPort, protocol: 'grpc' }] });
+  stopServer = () => server.forceShutdown();
+  const pair = await startStaticPair(t, { ports: [{ port: 9090, appPort, protocol: 'grpc' }], timeouts });
   receiver = pair.receiver;
+  sidecars = pair;
   const client = new Client(`127.0.0.1:${pair.localPort(9090)}`, credentials.createInsecure(), {
     'grpc.enable_http_proxy': 0,
   });
@@ -91,6 +117,8 @@ async function startGrpc(t: TestContext): Promise<Client> {
 }
 
 let receiver: { readonly stdout: string } = { stdout: '' };
+let stopServer = () => {};
+let sidecars: StaticPair | undefined;
 
 function callUnary(client: Client, path: string, request: Buffer, deadlineMs = 10_000) {
   return new Promise<{ value: Buffer; trailers: Metadata }>((resolve, reject) => {
@@ -179,4 +207,102 @@ describe('gRPC through a pair of sidecars', () => {
     });
     await eventually(() => /"path":"\/test.Echo\/Hang"/.test(receiver.stdout));
   });
+
+  it("ends a call whose caller set a deadline and forgot it, at both hops' word", async (t) => {
+    await startGrpc(t);
+    const sentAtMs = Date.now();
+    const reply = await callRaw(t, '/test.Echo/Hang', { 'grpc-timeout': '400m' });
+    assert.deepEqual(reply.status, ['200', String(status.DEADLINE_EXCEEDED)]);
+    // What the server was told is what was left, not what the caller once had.
+    const deadlineMs = await eventually(() => seen.deadlines[0]);
+    assert.ok(
+      deadlineMs - sentAtMs > 0 && deadlineMs <= Date.now(),
+      'the server has no more time than its caller',
+    );
+    assert.ok(deadlineMs > sentAtMs, 'the server has some time');
+    await eventually(() => /"path":"\/test.Echo\/Hang".*"grpcStatus":4/.test(receiver.stdout));
+  });
+
+  it('holds a call to its route where the caller allows more', async (t) => {
+    await startGrpc(t, { requestMs: 300 });
+    const reply = await callRaw(t, '/test.Echo/Hang', { 'grpc-timeout': '5M' });
+    assert.deepEqual(reply.status, ['200', String(status.DEADLINE_EXCEEDED)]);
+  });
+
+  it('ends a stream at its deadline with a status, after what had come', async (t) => {
+    await startGrpc(t);
+    const reply = await callRaw(t, '/test.Echo/Drip', { 'grpc-timeout': '500m' });
+    assert.match(reply.body, /first/);
+    assert.equal(reply.status[1], String(status.DEADLINE_EXCEEDED));
+  });
+
+  it('believes no deadline that is not one, and gives none to plain HTTP', async (t) => {
+    await startGrpc(t);
+    const reply = await callRaw(t, '/test.Echo/Unavailable', { 'grpc-timeout': '0.1S' });
+    assert.notEqual(reply.status[1], String(status.DEADLINE_EXCEEDED));
+  });
+
+  it('does not repeat a call that a server answered, whatever it answered', async (t) => {
+    const client = await startGrpc(t);
+    await assert.rejects(callUnary(client, '/test.Echo/Unavailable', Buffer.alloc(0)), {
+      code: status.UNAVAILABLE,
+      details: 'not now',
+    });
+    assert.equal(seen.unavailable, 1);
+  });
+
+  it('answers in gRPC where nobody serves, and counts statuses by name', async (t) => {
+    const client = await startGrpc(t);
+    await callUnary(client, '/test.Echo/Unary', Buffer.from('x'));
+    await assert.rejects(callUnary(client, '/test.Echo/Fail', Buffer.alloc(0)));
+    stopServer();
+    await assert.rejects(callUnary(client, '/test.Echo/Unary', Buffer.from('x')), {
+      code: status.UNAVAILABLE,
+    });
+    const counts = await grpcCounts(sidecars?.callerAdmin ?? 0);
+    assert.deepEqual(counts, { OK: 1, NOT_FOUND: 1, UNAVAILABLE: 1 });
+    // A server's failure is an error to whoever reads of errors only.
+    await eventually(() => /"grpcStatus":14/.test(receiver.stdout));
+  });
 });
+
+async function grpcCounts(adminPort: number): Promise<Record<string, number>> {
+  const page = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
+  const lines = page.matchAll(/^heddle_grpc_requests_total\{.*grpc_code="(\w+)".*\} (\d+)$/gm);
+  return Object.fromEntries([...lines].map(([, code, count]) => [code, Number(count)]));
+}
+
+/** A call without a library that would watch its deadline itself. */
+async function callRaw(
+  t: TestContext,
+  path: string,
+  more: http2.OutgoingHttpHeaders,
+): Promise<{ readonly status: readonly (string | undefined)[]; readonly body: string }> {
+  const session = http2.connect(`http://127.0.0.1:${sidecars?.localPort(9090)}`);
+  session.on('error', () => {});
+  defer(t, () => session.destroy());
+  const call = session.request({
+    ':method': 'POST',
+    ':path': path,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...more,
+  });
+  let head: http2.IncomingHttpHeaders = {};
+  let trailers: http2.IncomingHttpHeaders = {};
+  let body = '';
+  call.on('response', (fields) => {
+    head = fields;
+  });
+  call.on('trailers', (fields) => {
+    trailers = fields;
+  });
+  call.on('data', (chunk: Buffer) => {
+    body += chunk.toString('latin1');
+  });
+  // An empty message.
+  call.end(Buffer.alloc(5));
+  await once(call, 'end');
+  const code = trailers['grpc-status'] ?? head['grpc-status'];
+  return { status: [String(head[':status']), code === undefined ? undefined : String(code)], body };
+}

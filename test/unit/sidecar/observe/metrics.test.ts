@@ -47,6 +47,21 @@ describe('metrics', () => {
     assert.match(body, /heddle_response_flags_total\{flag="UH"\} 1/);
   });
 
+  it('counts gRPC requests by status, and never by more names than there are', async () => {
+    const metrics = new Metrics();
+    const id = metrics.series({ ...labels, protocol: 'grpc' });
+    for (const code of [0, 0, 5, 16, 17, 99_999, -1, undefined]) metrics.recordGrpc(id, code);
+    const { body } = await renderMetrics(sumReadings([metrics.reading(), metrics.reading()]), gauges);
+    const counts = [...body.matchAll(/^heddle_grpc_requests_total\{.*grpc_code="(\w+)".*\} (\d+)$/gm)];
+    assert.deepEqual(Object.fromEntries(counts.map(([, code, count]) => [code, Number(count)])), {
+      OK: 4,
+      NOT_FOUND: 2,
+      UNAUTHENTICATED: 2,
+      other: 6,
+      none: 2,
+    });
+  });
+
   it('gives the same labels the same series and others another', () => {
     const metrics = new Metrics();
     assert.equal(metrics.series(labels), metrics.series({ ...labels }));
