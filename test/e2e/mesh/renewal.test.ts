@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../../support/eventually.ts';
-import { ask } from '../../support/http-app.ts';
+import { ask, open } from '../../support/http-app.ts';
 import { guardLeaks } from '../../support/leak-guard.ts';
 import { peerYaml, serviceYaml, startMesh, workloadYaml } from '../../support/mesh/mesh.ts';
 import { startLoad } from '../../support/steady-load.ts';
@@ -32,6 +32,17 @@ describe('certificates of six seconds', () => {
     const port = mesh.proxy(web);
     await eventually(async () => (await ask(port, { host: 'api.shop' })).status === 200);
     const load = startLoad({ port, host: 'api.shop', connections: 4, pauseMs: 5 });
+    // One that wants to last longer than the certificate that let it in.
+    const stream = await open(port, { host: 'api.shop', path: '/stream' });
+    let ticks = 0;
+    let ended = 'no';
+    stream.on('data', () => ticks++);
+    stream.on('error', (error) => {
+      ended = error.message;
+    });
+    stream.on('end', () => {
+      ended = 'by the other side';
+    });
     const seen = { [web]: new Set<number>(), [api]: new Set<number>() };
     await eventually(
       async () => {
@@ -47,5 +58,8 @@ describe('certificates of six seconds', () => {
     const { sent, failures } = await load.stop();
     assert.deepEqual(failures, []);
     assert.ok(sent > 100, `only ${sent} requests`);
+    assert.ok(ticks > 0);
+    assert.notEqual(ended, 'no', 'a stream outlived its certificate');
+    stream.destroy();
   });
 });

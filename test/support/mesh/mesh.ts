@@ -26,6 +26,8 @@ const table = createProcessTable();
 const startMs = 60_000;
 
 export interface MeshOptions {
+  /** The loopback address of the pilot's agent ports. */
+  readonly host?: string;
   /** Flags of `heddle pilot serve` besides ports and data folder. */
   readonly pilotFlags?: readonly string[];
   readonly agentFlags?: readonly string[];
@@ -52,7 +54,8 @@ export class Mesh {
   #files = 0;
 
   constructor(scope: Scope, ports: readonly number[], options: MeshOptions) {
-    const [grpc, joining = 0, http] = ports.map((port) => `127.0.0.1:${port}`);
+    const { host = '127.0.0.1' } = options;
+    const [grpc, joining, http] = ports.map((port) => `${host}:${port}`);
     this.#scope = scope;
     this.#ports = ports;
     this.#options = options;
@@ -86,7 +89,7 @@ export class Mesh {
   }
 
   /** Starts a node's agent; it joins at its first start and uses its own disk later. */
-  async startAgent(node: string): Promise<Host> {
+  async startAgent(node: string, more: readonly string[] = []): Promise<Host> {
     const stateDir = join(this.folder, node);
     const flags = [
       '--node',
@@ -100,7 +103,7 @@ export class Mesh {
       defer(this.#scope, () => endMarked(stateDir));
       flags.push('--token', await this.token('--node', node));
     }
-    flags.push('--pilot', `127.0.0.1:${this.joinPort}`);
+    flags.push('--pilot', `127.0.0.1:${this.joinPort}`, ...more);
     const agent = await startProcess(this.#scope, { args: [...heddle, 'agent', 'run', ...flags] });
     const host = { node, stateDir, agent };
     this.#hosts.set(node, host);
