@@ -94,13 +94,12 @@ async function obtainAutobahn() {
     const install = ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--ignore-installed'];
     await run(python, [...install, '--prefix', prefix, autobahnPackage]);
   }
-  // The packages of a prefix need their .pth files read, which only `site` does.
+  // The packages of a prefix need their .pth files read, which only `site` does. Then it runs the program named.
   const start = [
-    `import site, sys`,
+    'import runpy, site, sys',
     `site.addsitedir(${JSON.stringify(packages)})`,
-    `sys.argv[0] = 'wstest'`,
-    `from autobahntestsuite.wstest import run`,
-    `run()`,
+    'sys.argv = sys.argv[1:]',
+    "runpy.run_path(sys.argv[0], run_name='__main__')",
   ];
   return [python, '-c', start.join('\n')];
 }

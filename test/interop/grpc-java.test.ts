@@ -3,13 +3,12 @@
  * sidecars between them. The server of one release and the client of the same do not pass all of them.
  */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import { before, describe, it } from 'node:test';
 import { type Scope, suiteScope } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { interopTool } from '../support/interop/tools.ts';
+import { accepts } from '../support/interop/waiting.ts';
 import { runProcess, startProcess } from '../support/processes.ts';
 import { startStaticPair } from '../support/static-pair.ts';
 
@@ -97,16 +96,4 @@ async function runCase(
     withinMs: caseMs,
   });
   return { code, output: `${stdout}${stderr}`.slice(-3_000) };
-}
-
-async function accepts(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
 }
