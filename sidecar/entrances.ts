@@ -13,7 +13,7 @@ import type {
   LocalPort,
   Transparent,
 } from '../mesh/bootstrap.ts';
-import { isOpaque, serviceKey } from '../mesh/model.ts';
+import { isOpaque } from '../mesh/model.ts';
 import type { ReachServices } from './cluster/reach.ts';
 import type { Codec } from './codec/codec.ts';
 import {
@@ -28,7 +28,7 @@ import {
   takenOutboundDoor,
 } from './doors.ts';
 import type { PeerTls } from './net/conn.ts';
-import { type Detected, detectSocket } from './net/detect.ts';
+import { type Detected, detectMs, detectSocket } from './net/detect.ts';
 import type { DialTarget } from './net/dial.ts';
 import { isFamilyMissing, type Listener, listen, listenLocal } from './net/listener.ts';
 import { isLocalAddress, isWildcard } from './net/local-address.ts';
@@ -40,9 +40,10 @@ import { SeriesSet } from './observe/series.ts';
 import { InboundPlanner } from './proxy/inbound.ts';
 import { OutboundPlanner } from './proxy/outbound.ts';
 import { type Planner, type ProxyState, ServeContext } from './proxy/serve.ts';
-import { tunnelInbound, tunnelOutbound } from './proxy/tcp.ts';
+import { tunnelInbound, tunnelShared } from './proxy/tcp.ts';
 import type { Resolver } from './runtime/resolver.ts';
 import type { Forwarding } from './runtime/runtime.ts';
+import { detectTime, type ServeHttp, Sorter } from './sorter.ts';
 import type { InheritedSockets, OpenSocket } from './succession.ts';
 import { InboundDoor, OutboundDoor } from './transparent/doors.ts';
 import { PassThrough } from './transparent/pass-through.ts';
@@ -72,12 +73,14 @@ export class Entrances {
   readonly #listeners: NamedListener[] = [];
   readonly #acceptors: TlsAcceptor[] = [];
   readonly #connections = new Set<ServeContext>();
+  readonly #sorter: Sorter;
   readonly #unroutedOutbound: SeriesSet;
   readonly #unroutedInbound: SeriesSet;
   readonly #passThrough: PassThrough;
 
   constructor(services: EntranceServices) {
     this.#services = services;
+    this.#sorter = new Sorter(services);
     const { metrics } = services.proxy;
     this.#passThrough = new PassThrough(services.proxy, services.reach);
     const unknown = { destination: 'unknown', port: 0, source: 'unknown', route: '' };
@@ -105,8 +108,9 @@ export class Entrances {
   /** Opens everything that the bootstrap names; throws a MeshError for the first that cannot be. */
   async open(bootstrap: Bootstrap, credentials: TlsCredentials | undefined): Promise<void> {
     const planner = this.#outboundPlanner(undefined);
+    const serveHttp = this.#httpServer(planner);
     await this.#listenLocal(outboundDoor, bootstrap.outbound.port, (socket) =>
-      this.#detectHttp(socket, planner),
+      this.#sorter.sortByName(socket, serveHttp),
     );
     for (const local of bootstrap.localPorts) await this.#openLocalPort(local);
     if (bootstrap.link !== undefined && credentials !== undefined)
@@ -161,19 +165,17 @@ export class Entrances {
 
   async #openLocalPort(local: LocalPort): Promise<void> {
     const call = { service: local.service, port: local.port };
-    const planner = this.#outboundPlanner(call);
-    const { proxy, reach } = this.#services;
-    const onSocket = (socket: Socket) => {
-      const port = proxy.runtime.services.get(serviceKey(local.service))?.ports.get(local.port);
-      if (port !== undefined && isOpaque(port.protocol))
-        tunnelOutbound(proxy, reach, this.#plainConn(socket), call);
-      else this.#detectHttp(socket, planner);
-    };
+    const serveHttp = this.#httpServer(this.#outboundPlanner(call));
+    const onSocket = (socket: Socket) => this.#sorter.sort(socket, call, serveHttp);
     await this.#listenLocal(localDoor(local), local.localPort, onSocket);
   }
 
   async #openLink(address: ListenAddress, credentials: TlsCredentials): Promise<void> {
-    const planner = new InboundPlanner({ port: undefined, unrouted: this.#unroutedInbound });
+    const planner = new InboundPlanner({
+      port: undefined,
+      unrouted: this.#unroutedInbound,
+      tunnel: (conn, port) => tunnelShared(this.#services, conn, port),
+    });
     const acceptor = this.#createAcceptor(
       credentials,
       'strict',
@@ -197,19 +199,23 @@ export class Entrances {
         ? undefined
         : this.#createAcceptor(credentials, 'permissive', [], (socket, tls) => {
             const conn = this.#tlsConn(socket, tls);
-            if (this.#isOpaque(port)) tunnelInbound(proxy, this.#services.reach, conn, port);
+            if (this.#isOpaque(port)) tunnelInbound(this.#services, conn, port);
             else this.#serve(conn, tls.protocol === linkProtocol ? 'http2' : 'http1', planner, 'plain');
           });
     return (socket) => {
       // A server that speaks first would wait for ever for a client that does the same.
       if (this.#isOpaque(port)) {
-        tunnelInbound(proxy, this.#services.reach, this.#plainConn(socket), port);
+        tunnelInbound(this.#services, this.#plainConn(socket), port);
         return;
       }
-      detectSocket(socket, this.#services.reach.net.timers, (detected, raw) => {
-        if (detected !== 'tls') this.#serveDetected(raw, detected, planner);
-        else if (acceptor !== undefined) acceptor.accept(raw);
-        else raw.destroy();
+      const inbound = proxy.runtime.inbound.get(port)?.port;
+      const timeoutMs = inbound?.protocol === 'detect' ? detectTime(inbound.timeouts.detectMs) : detectMs;
+      detectSocket(socket, { timers: this.#services.reach.net.timers, timeoutMs }, (detected, raw) => {
+        if (detected === 'tls' && acceptor !== undefined) acceptor.accept(raw);
+        else if (inbound?.protocol === 'detect' && (detected === 'tls' || detected === 'unknown'))
+          tunnelInbound(this.#services, this.#plainConn(raw), port);
+        else if (detected === 'tls') raw.destroy();
+        else this.#serveDetected(raw, detected, planner);
       });
     };
   }
@@ -243,6 +249,7 @@ export class Entrances {
   #doorServices() {
     return {
       ...this.#services,
+      sorter: this.#sorter,
       passThrough: this.#passThrough,
       isOwn: (at: DialTarget) => this.#isOwn(at),
       plainConn: (socket: Socket) => this.#plainConn(socket),
@@ -308,13 +315,11 @@ export class Entrances {
   #serveOpaque(socket: TLSSocket, tls: PeerTls): void {
     const conn = this.#tlsConn(socket, tls);
     const port = tls.serverName === undefined ? undefined : parseServerName(tls.serverName)?.port;
-    tunnelInbound(this.#services.proxy, this.#services.reach, conn, port ?? 0);
+    tunnelInbound(this.#services, conn, port ?? 0);
   }
 
-  #detectHttp(socket: Socket, planner: Planner): void {
-    detectSocket(socket, this.#services.reach.net.timers, (detected, raw) =>
-      this.#serveDetected(raw, detected, planner),
-    );
+  #httpServer(planner: Planner): ServeHttp {
+    return (socket, detected) => this.#serveDetected(socket, detected, planner);
   }
 
   /** What is neither HTTP version is given to HTTP/1.1, which answers 400. */

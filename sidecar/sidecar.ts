@@ -227,7 +227,10 @@ export class Sidecar {
     this.#overload.stop();
     this.#entrances.close(error);
     for (const cluster of this.#proxy.runtime.clusters.values()) cluster.destroy(error);
-    for (const { app } of this.#proxy.runtime.inbound.values()) app.destroy(error);
+    for (const { app, http2 } of this.#proxy.runtime.inbound.values()) {
+      app.destroy(error);
+      http2?.cluster.destroy(error);
+    }
     this.#admin.close();
     await this.#accessLog.close();
   }

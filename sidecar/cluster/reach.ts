@@ -15,8 +15,9 @@ import { type ConnServices, SocketConn } from '../net/socket-conn.ts';
 import { connectTls } from '../net/tls-connect.ts';
 import type { TlsCredentials } from '../net/tls-credentials.ts';
 import { opaqueProtocol, serverNameOf } from '../net/tls-names.ts';
-import type { PoolFactory } from './live-cluster.ts';
+import type { Host, PoolFactory } from './live-cluster.ts';
 import { Pool } from './pool.ts';
+import { dialShared } from './shared-dial.ts';
 
 export interface ReachServices {
   readonly net: ConnServices;
@@ -63,7 +64,9 @@ export function createPoolFactory(services: ReachServices): PoolFactory {
 }
 
 /** A connection for bytes that are no requests. Rejects with a MeshError. */
-export function openTunnel(endpoint: Endpoint, cluster: Cluster, services: ReachServices): Promise<Conn> {
+export function openTunnel(host: Host, cluster: Cluster, services: ReachServices): Promise<Conn> {
+  const { endpoint } = host;
+  if (endpoint.shared && endpoint.transport === 'link') return dialShared(host, cluster, services.clock);
   return openConn(endpoint, cluster, endpoint.transport === 'plain' ? undefined : opaqueProtocol, services);
 }
 

@@ -26,6 +26,8 @@ export interface Conn {
   close(): void;
   /** Closes now; what is queued is lost. `onClosed` follows with this error. */
   destroy(error?: MeshError): void;
+  /** The same, and the peer sees that it was cut: RST instead of FIN. */
+  reset(error?: MeshError): void;
   pause(): void;
   resume(): void;
 }

@@ -3,6 +3,8 @@
  * whoever takes the socket afterwards sees them as if nothing had happened.
  */
 import type { Socket } from 'node:net';
+import { MeshError } from '../../kit/errors.ts';
+import { type ClientHello, ClientHelloReader } from './client-hello.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
 
 /** `unknown` also where the client waits for the server to speak first. */
@@ -64,68 +66,113 @@ function commonLength(a: Uint8Array, b: Uint8Array): number {
   return i;
 }
 
+export interface PeekOptions {
+  readonly timers: TimerWheel;
+  /** How long the client may take. */
+  readonly timeoutMs?: number;
+  /** Takes a connection whose client has sent its FIN before it was known what it is; without this it is closed. */
+  readonly onWhole?: (bytes: Buffer, socket: Socket) => void;
+}
+
 /**
  * Reads until the protocol is known and calls back once with the bytes put back into the socket, which is paused.
  * A socket that closes before is never reported.
  */
 export function detectSocket(
   socket: Socket,
-  timers: TimerWheel,
+  options: PeekOptions,
   onDetected: (protocol: Detected, socket: Socket) => void,
-  silenceMs: number = detectMs,
 ): void {
-  new Detection(socket, timers, onDetected, silenceMs);
+  let bytes: Buffer | undefined;
+  const look = (chunk: Buffer): Detected | undefined => {
+    bytes = bytes === undefined ? chunk : Buffer.concat([bytes, chunk]);
+    return detectProtocol(bytes);
+  };
+  new Peek(socket, options, { look, late: (): Detected => 'unknown', onSeen: onDetected });
 }
 
-class Detection implements TimerOwner {
-  readonly #socket: Socket;
-  readonly #timers: TimerWheel;
-  readonly #onDetected: (protocol: Detected, socket: Socket) => void;
-  readonly #timer = new WheelTimer(this);
-  #bytes: Buffer | undefined = undefined;
+/** What the first bytes of a connection that should be TLS say; an error where they are no ClientHello. */
+export type Greeting = ClientHello | { readonly error: MeshError };
 
-  constructor(
-    socket: Socket,
-    timers: TimerWheel,
-    onDetected: (protocol: Detected, socket: Socket) => void,
-    silenceMs: number,
-  ) {
+/** Reads a ClientHello and calls back once, with the bytes put back into the socket, which is paused. */
+export function peekClientHello(
+  socket: Socket,
+  options: PeekOptions,
+  onSeen: (greeting: Greeting, socket: Socket) => void,
+): void {
+  const reader = new ClientHelloReader();
+  const look = (chunk: Buffer): Greeting | undefined => {
+    try {
+      return reader.push(chunk);
+    } catch (thrown) {
+      if (thrown instanceof MeshError) return { error: thrown };
+      throw thrown;
+    }
+  };
+  new Peek(socket, options, { look, late: () => ({ error: tooSlow() }), onSeen });
+}
+
+function tooSlow(): MeshError {
+  return new MeshError('request_timeout', 'no whole ClientHello in time', { origin: 'downstream' });
+}
+
+interface Peeking<T> {
+  /** What the bytes up to this chunk mean, or undefined while more are needed. */
+  readonly look: (chunk: Buffer) => T | undefined;
+  /** What it means that no more came in time. */
+  readonly late: () => T;
+  readonly onSeen: (seen: T, socket: Socket) => void;
+}
+
+class Peek<T> implements TimerOwner {
+  readonly #socket: Socket;
+  readonly #options: PeekOptions;
+  readonly #peeking: Peeking<T>;
+  readonly #timer = new WheelTimer(this);
+  /** Bounded by what `look` needs to decide. */
+  readonly #chunks: Buffer[] = [];
+
+  constructor(socket: Socket, options: PeekOptions, peeking: Peeking<T>) {
     this.#socket = socket;
-    this.#timers = timers;
-    this.#onDetected = onDetected;
-    timers.arm(this.#timer, silenceMs);
+    this.#options = options;
+    this.#peeking = peeking;
+    options.timers.arm(this.#timer, options.timeoutMs ?? detectMs);
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     socket.on('close', this.#stop);
+    // One peek may follow another, which left it paused.
+    if (socket.isPaused()) socket.resume();
   }
 
   onTimer(): void {
-    this.#report('unknown');
+    this.#report(this.#peeking.late());
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#bytes = this.#bytes === undefined ? chunk : Buffer.concat([this.#bytes, chunk]);
-    const detected = detectProtocol(this.#bytes);
-    if (detected !== undefined) this.#report(detected);
+    this.#chunks.push(chunk);
+    const seen = this.#peeking.look(chunk);
+    if (seen !== undefined) this.#report(seen);
   };
 
-  /** Nothing more will come: what there is belongs to nobody. */
+  /** Nothing more will come: what there is belongs to nobody, unless bytes of any kind do. */
   readonly #onEnd = (): void => {
     this.#stop();
-    this.#socket.destroy();
+    const { onWhole } = this.#options;
+    if (onWhole === undefined) this.#socket.destroy();
+    else onWhole(Buffer.concat(this.#chunks), this.#socket);
   };
 
   readonly #stop = (): void => {
-    this.#timers.disarm(this.#timer);
+    this.#options.timers.disarm(this.#timer);
     this.#socket.off('data', this.#onData);
     this.#socket.off('end', this.#onEnd);
     this.#socket.off('close', this.#stop);
   };
 
-  #report(protocol: Detected): void {
+  #report(seen: T): void {
     this.#stop();
     this.#socket.pause();
-    if (this.#bytes !== undefined) this.#socket.unshift(this.#bytes);
-    this.#onDetected(protocol, this.#socket);
+    if (this.#chunks.length > 0) this.#socket.unshift(Buffer.concat(this.#chunks));
+    this.#peeking.onSeen(seen, this.#socket);
   }
 }

@@ -162,13 +162,29 @@ export class SocketConn implements Conn, Flushable {
   }
 
   destroy(error?: MeshError): void {
-    if (this.#state === 'destroyed' || this.#state === 'closed') return;
+    if (this.#giveUp(error)) this.#socket.destroy();
+  }
+
+  reset(error?: MeshError): void {
+    // After a FIN libuv resets no more, and would leave the socket open for ever.
+    const hasFinished = this.#state !== 'open' || this.#socket.writableEnded;
+    if (!this.#giveUp(error)) return;
+    // Taking the socket away below TLS, while that is in the middle of a read or a handshake, ends the process
+    // (SIGSEGV), so not from within its calls.
+    const below = belowOf(this.#socket);
+    if (hasFinished) this.#socket.destroy();
+    else if (below === undefined) this.#socket.resetAndDestroy();
+    else setImmediate(resetBelow, this.#socket, below);
+  }
+
+  #giveUp(error: MeshError | undefined): boolean {
+    if (this.#state === 'destroyed' || this.#state === 'closed') return false;
     this.#error ??= error;
     this.#state = 'destroyed';
     this.#text = '';
     this.#pieces = undefined;
     this.#queuedBytes = 0;
-    this.#socket.destroy();
+    return true;
   }
 
   pause(): void {
@@ -194,6 +210,12 @@ export class SocketConn implements Conn, Flushable {
 
   ended(): void {
     if (this.#state !== 'open' && this.#state !== 'finishing') return;
+    // With both FINs there is no connection any more either, in good order.
+    if (this.#state === 'open' && isCut(this.#socket)) {
+      this.destroy(connectionError(new Error('reset'), this.#origin));
+      setImmediate(closeAfterCut, this);
+      return;
+    }
     try {
       this.#handler?.onEnd();
     } catch (thrown) {
@@ -324,6 +346,30 @@ function onError(this: Socket, cause: unknown): void {
 
 function onClose(this: Socket): void {
   (this as OwnedSocket)[owner].closed();
+}
+
+/** The TCP socket below TLS, which is the one that can send RST; Node keeps it as the parent. */
+function belowOf(socket: Socket): Socket | undefined {
+  return (socket as { _parent?: Socket | null })._parent ?? undefined;
+}
+
+/**
+ * Whether the TCP connection below TLS is gone though TLS says 'end'. A reset that meets a write (of a session ticket,
+ * say) is told as that, and nothing follows it: no error, no 'close', and what is written stays for ever.
+ */
+function isCut(socket: Socket): boolean {
+  const below = belowOf(socket) as { _handle?: { getpeername?(out: object): number } | null } | undefined;
+  const failure = below?._handle?.getpeername?.({});
+  return failure !== undefined && failure !== 0;
+}
+
+function closeAfterCut(conn: SocketConn): void {
+  conn.closed();
+}
+
+function resetBelow(socket: Socket, below: Socket): void {
+  if (below.destroyed || below.writableEnded) socket.destroy();
+  else below.resetAndDestroy();
 }
 
 function reportClosed(handler: ConnHandler, error: MeshError | undefined): void {

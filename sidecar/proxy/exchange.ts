@@ -154,17 +154,6 @@ export class Exchange
     this.#finish();
   }
 
-  /** The application is not there and has seen nothing: the caller may try another instance (RFC 9113 §8.7). */
-  #giveBack(error: MeshError): void {
-    const answer = answerFor(error);
-    this.status = answer.status;
-    this.flags |= answer.flag;
-    if (this.isGrpc) this.grpcStatus = answer.grpcStatus;
-    this.detail = error.message;
-    this.#stream.reset(new MeshError('stream_refused', error.message, { origin: 'upstream', cause: error }));
-    this.#finish();
-  }
-
   /** Ends a live exchange from our side: a changed authorization, a drain that took too long, time that is up. */
   abort(error: MeshError): void {
     if (this.stage === 'done') return;
@@ -298,8 +287,7 @@ export class Exchange
       this.#connect(this.#releaseHost());
       return;
     }
-    if (this.context.isLink && error.retry === 'always') this.#giveBack(error);
-    else this.refuse(error);
+    this.refuse(error);
   }
 
   onRequestWritable(): void {

@@ -3,27 +3,38 @@
 import { MeshError } from '../../kit/errors.ts';
 import type { AccessRequest } from '../../mesh/decide/authorize.ts';
 import { parseIdentity } from '../../mesh/identity.ts';
+import type { RequestHead, RequestReceiver, ServerStream } from '../codec/codec.ts';
+import { type Field, fieldKind } from '../codec/field.ts';
+import { ServerStreamConn } from '../codec/stream-conn.ts';
 import type { Peer } from '../net/conn.ts';
 import { flag } from '../observe/flags.ts';
 import { SeriesSet } from '../observe/series.ts';
-import type { InboundRuntime } from '../runtime/runtime.ts';
+import type { Forwarding, InboundRuntime } from '../runtime/runtime.ts';
 import type { Exchange } from './exchange.ts';
-import type { Planner, ProxyState } from './serve.ts';
+import { smallNumber } from './grpc.ts';
+import { answerFor, respond } from './respond.ts';
+import type { ConnectHandler, Planner, ProxyState } from './serve.ts';
 
 export interface InboundOptions {
   /** The port behind a listener of its own; undefined on links, where each request names it. */
   readonly port: number | undefined;
   readonly unrouted: SeriesSet;
+  /** Carries an opaque connection that came as a stream of a link to a port (-1: it named none). */
+  readonly tunnel?: (conn: ServerStreamConn, port: number) => void;
 }
 
 export class InboundPlanner implements Planner {
   readonly direction = 'inbound';
   readonly unrouted: SeriesSet;
+  readonly connect: ConnectHandler | undefined;
   readonly #port: number | undefined;
 
   constructor(options: InboundOptions) {
     this.#port = options.port;
     this.unrouted = options.unrouted;
+    const { tunnel } = options;
+    this.connect =
+      tunnel === undefined ? undefined : (peer, stream, head) => takeConnect(tunnel, peer, stream, head);
   }
 
   plan(exchange: Exchange): void {
@@ -40,8 +51,38 @@ export class InboundPlanner implements Planner {
     if (exchange.context.peer.tls?.identity === undefined) exchange.flags |= flag.plaintext;
     const refusal = refusalOf(exchange, inbound);
     if (refusal !== undefined) exchange.refuse(refusal);
-    else exchange.forward(inbound.forwarding);
+    else exchange.forward(forwardingOf(exchange, inbound));
   }
+}
+
+/** On a port that is found out, the application is asked in the version that the caller speaks. */
+function forwardingOf(exchange: Exchange, { forwarding, http2 }: InboundRuntime): Forwarding {
+  if (http2 === undefined) return forwarding;
+  const { isLink, protocol } = exchange.context;
+  const isHttp2 = isLink ? exchange.header('heddle-version') === '2' : protocol === 'http2';
+  return isHttp2 ? http2 : forwarding;
+}
+
+function takeConnect(
+  tunnel: (conn: ServerStreamConn, port: number) => void,
+  peer: Peer,
+  stream: ServerStream,
+  head: RequestHead,
+): RequestReceiver {
+  const conn = new ServerStreamConn(stream, peer, refuseConnect);
+  tunnel(conn, namedPort(head.fields));
+  return conn;
+}
+
+function namedPort(fields: readonly Field[]): number {
+  for (const field of fields) if (field.kind === fieldKind.heddlePort) return smallNumber(field.value);
+  return -1;
+}
+
+function refuseConnect(stream: ServerStream, error: MeshError): void {
+  const answer = answerFor(error);
+  if (answer.status === 0) stream.reset(error);
+  else respond(stream, answer, error.message, false);
 }
 
 /** Ends the live requests and tunnels that the new runtime would not admit. */

@@ -6,6 +6,7 @@
 import { MeshError } from '../../kit/errors.ts';
 import { namesNear, parseServiceName } from '../../mesh/decide/hosts.ts';
 import { type ServiceRef, serviceKey } from '../../mesh/model.ts';
+import { Field } from '../codec/field.ts';
 import type { Filter } from '../filter/filter.ts';
 import type { SeriesSet } from '../observe/series.ts';
 import type { Resolver } from '../runtime/resolver.ts';
@@ -79,6 +80,9 @@ export class OutboundPlanner implements Planner {
   }
 }
 
+/** On links only, like all fields of ours. */
+const speaksHttp2 = new Field('heddle-version', '2');
+
 function route(exchange: Exchange, port: PortRuntime): void {
   const rule = port.routes.match(exchange);
   if (rule === undefined) {
@@ -87,6 +91,9 @@ function route(exchange: Exchange, port: PortRuntime): void {
     exchange.refuse(new MeshError('no_route', message, { origin: 'local' }));
     return;
   }
+  // Only we can see which version the application speaks; the receiver asks its own in the same.
+  if (port.protocol === 'detect' && exchange.context.protocol === 'http2')
+    exchange.head.fields.push(speaksHttp2);
   exchange.series = rule.series;
   exchange.route = rule.route;
   if (runFilters(exchange, rule.configured)) return;

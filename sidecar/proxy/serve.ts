@@ -53,6 +53,8 @@ export interface InboundTunnel {
 export interface Planner {
   readonly direction: 'inbound' | 'outbound';
   plan(exchange: Exchange): void;
+  /** Takes a CONNECT, whose bytes are no request; undefined where such a one is planned like any other. */
+  readonly connect?: ConnectHandler | undefined;
   /** Where requests are counted for which nothing was planned. */
   readonly unrouted: SeriesSet;
 }
@@ -66,6 +68,8 @@ export interface ServeInit {
   /** All that are being served; it is among them until it closes. */
   readonly connections: Set<ServeContext>;
 }
+
+export type ConnectHandler = (peer: Peer, stream: ServerStream, head: RequestHead) => RequestReceiver;
 
 /** The requests of one downstream connection. */
 export class ServeContext implements RequestAcceptor {
@@ -96,8 +100,11 @@ export class ServeContext implements RequestAcceptor {
   }
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): RequestReceiver {
-    const exchange = new Exchange(this, stream, head, end);
     const { pressure } = this.proxy;
+    const { connect } = this.planner;
+    const isConnect = head.method === 'CONNECT' && head.protocol === undefined;
+    if (isConnect && connect !== undefined && !pressure.sheds) return connect(this.peer, stream, head);
+    const exchange = new Exchange(this, stream, head, end);
     if (pressure.closesConnections && !this.isLink) this.connection?.drain();
     try {
       if (pressure.sheds) shed(exchange, pressure);

@@ -1,5 +1,6 @@
 /**
  * One opaque TCP connection: bytes in both directions, each at the pace of its reader, FIN passed on by itself.
+ * What breaks on one side breaks on the other (RST for RST), so that a cut is never taken for an end.
  * Counted and logged like a request, with its bytes.
  */
 import type { Buffer } from 'node:buffer';
@@ -18,7 +19,8 @@ export interface TunnelInit {
   readonly downstream: Conn;
   readonly cluster: string;
   readonly route: string;
-  readonly endpoint: string;
+  /** What was read of a downstream that has sent its FIN already; undefined of one that is still to be read. */
+  readonly whole?: Buffer | undefined;
   readonly isMtls: boolean;
   readonly series: SeriesSet;
   /** Without a byte either way for so long both sides are closed; 0 is never. */
@@ -27,6 +29,8 @@ export interface TunnelInit {
   readonly onEnd: () => void;
 }
 
+/** How long the side that still speaks may be silent once the other has ended, where the idle time allows more. */
+const halfClosedIdleMs = 300_000;
 /** A tunnel that ended as it should counts as 200, one that failed as 502. */
 const doneStatus = 200;
 
@@ -40,8 +44,8 @@ export class Tunnel implements Outcome, TimerOwner {
   readonly grpcStatus = undefined;
   readonly route: string;
   readonly cluster: string;
-  readonly endpoint: string;
-  readonly attempts = 1;
+  endpoint = '';
+  attempts = 0;
   readonly source: string;
   readonly downstreamAddress: string;
   status = doneStatus;
@@ -58,6 +62,8 @@ export class Tunnel implements Outcome, TimerOwner {
   #upstream: Conn | undefined;
   #state: 'connecting' | 'open' | 'closed' = 'connecting';
   #closedSides = 0;
+  #hasDownstreamEnded = false;
+  #hasUpstreamEnded = false;
   #seenBytes = -1;
 
   constructor(init: TunnelInit) {
@@ -66,7 +72,6 @@ export class Tunnel implements Outcome, TimerOwner {
     this.direction = init.direction;
     this.route = init.route;
     this.cluster = init.cluster;
-    this.endpoint = init.endpoint;
     this.source = peer.tls?.identity ?? '';
     this.downstreamAddress = `${peer.address}:${peer.port}`;
     this.#startedMs = init.proxy.clock.nowMs();
@@ -80,17 +85,35 @@ export class Tunnel implements Outcome, TimerOwner {
     return this.#init.proxy.clock.wallMs() - this.durationMs;
   }
 
+  get isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  /** An endpoint is tried. */
+  attempt(endpoint: string): void {
+    this.endpoint = endpoint;
+    this.attempts++;
+  }
+
   /** The upstream is there: bytes flow from now on. */
   join(upstream: Conn): void {
     if (this.#state === 'closed') {
-      upstream.destroy();
+      upstream.reset();
       return;
     }
     this.#state = 'open';
     this.#upstream = upstream;
     upstream.setHandler(new Half(this, upstream, 'upstream'));
-    this.#init.downstream.resume();
-    if (this.#init.idleMs > 0) this.#init.proxy.timers.arm(this.#timer, this.#init.idleMs);
+    const { whole, downstream, idleMs, proxy } = this.#init;
+    if (idleMs > 0) proxy.timers.arm(this.#timer, idleMs);
+    if (whole !== undefined) {
+      this.requestBytes = whole.length;
+      upstream.write(whole);
+      this.#hasDownstreamEnded = true;
+    }
+    // A FIN without bytes before it is heard of also while reading is paused.
+    if (this.#hasDownstreamEnded) this.ended('downstream');
+    else downstream.resume();
   }
 
   /** Ends both sides at once. */
@@ -100,8 +123,8 @@ export class Tunnel implements Outcome, TimerOwner {
     this.flags |= answerFor(error).flag;
     this.detail = error.message;
     this.#finish();
-    this.#init.downstream.destroy(error);
-    this.#upstream?.destroy(error);
+    this.#init.downstream.reset(error);
+    this.#upstream?.reset(error);
   }
 
   onTimer(): void {
@@ -113,7 +136,7 @@ export class Tunnel implements Outcome, TimerOwner {
       return;
     }
     this.#seenBytes = moved;
-    this.#init.proxy.timers.arm(this.#timer, this.#init.idleMs);
+    this.#init.proxy.timers.arm(this.#timer, this.#idleMs);
   }
 
   // For the two halves.
@@ -127,14 +150,29 @@ export class Tunnel implements Outcome, TimerOwner {
     else this.responseBytes += bytes;
   }
 
+  /** FIN came from one side and goes on to the other. */
+  ended(side: Side): void {
+    if (side === 'downstream') this.#hasDownstreamEnded = true;
+    else this.#hasUpstreamEnded = true;
+    this.otherSide(side)?.finish();
+    if (this.#state === 'open') this.#init.proxy.timers.arm(this.#timer, this.#idleMs);
+  }
+
   closed(side: Side, error: MeshError | undefined): void {
-    if (error !== undefined && this.#state !== 'closed') {
-      this.abort(error);
+    const hasEnded = side === 'downstream' ? this.#hasDownstreamEnded : this.#hasUpstreamEnded;
+    if (this.#state !== 'closed' && (error !== undefined || !hasEnded)) {
+      this.abort(error ?? gone(side));
       return;
     }
     this.#closedSides++;
     if (this.#upstream === undefined || this.#closedSides === 2) this.#finish();
     else this.otherSide(side)?.close();
+  }
+
+  get #idleMs(): number {
+    const { idleMs } = this.#init;
+    if (!this.#hasDownstreamEnded && !this.#hasUpstreamEnded) return idleMs;
+    return idleMs > 0 ? Math.min(idleMs, halfClosedIdleMs) : halfClosedIdleMs;
   }
 
   #finish(): void {
@@ -153,6 +191,10 @@ export class Tunnel implements Outcome, TimerOwner {
 }
 
 type Side = 'downstream' | 'upstream';
+
+function gone(side: Side): MeshError {
+  return new MeshError('connection_closed', 'connection closed without an end', { origin: side });
+}
 
 /** What one side's connection tells. */
 class Half implements ConnHandler {
@@ -174,7 +216,7 @@ class Half implements ConnHandler {
   }
 
   onEnd(): void {
-    this.#tunnel.otherSide(this.#side)?.finish();
+    this.#tunnel.ended(this.#side);
   }
 
   /** There is room on this side: the other may go on. */

@@ -8,6 +8,7 @@ import type { Bootstrap } from '../../mesh/bootstrap.ts';
 import { compileAuthorization } from '../../mesh/decide/authorize.ts';
 import { compileHosts } from '../../mesh/decide/hosts.ts';
 import { compileRoutes } from '../../mesh/decide/routes.ts';
+import { compileServerNames } from '../../mesh/decide/server-names.ts';
 import { compileSplit } from '../../mesh/decide/split.ts';
 import {
   type Backend,
@@ -26,6 +27,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import { SeriesSet } from '../observe/series.ts';
 import type {
   BackendRuntime,
+  Forwarding,
   InboundRuntime,
   PortRuntime,
   RuleRuntime,
@@ -68,12 +70,17 @@ export function settleClusters(runtime: Runtime, before: Runtime | undefined): v
       cluster.setEndpoints(endpoints);
     }
   }
-  for (const { port, app } of runtime.inbound.values()) app.description = appCluster(runtime.snapshot, port);
+  for (const { port, app, http2 } of runtime.inbound.values()) {
+    app.description = appCluster(runtime.snapshot, port);
+    if (http2 !== undefined) http2.cluster.description = appCluster(runtime.snapshot, asHttp2(port));
+  }
   for (const [name, cluster] of before?.clusters ?? []) {
     if (runtime.clusters.get(name) !== cluster) cluster.drain();
   }
-  for (const [port, { app }] of before?.inbound ?? []) {
-    if (runtime.inbound.get(port)?.app !== app) app.drain();
+  for (const [port, { app, http2 }] of before?.inbound ?? []) {
+    if (runtime.inbound.get(port)?.app === app) continue;
+    app.drain();
+    http2?.cluster.drain();
   }
 }
 
@@ -146,6 +153,7 @@ function compileService(
         port: port.port,
         protocol: port.protocol,
         routes: compileRoutes({ rules }, at),
+        names: compileServerNames(rules),
       });
     } catch (thrown) {
       if (!(thrown instanceof ParseFailure)) throw thrown;
@@ -225,10 +233,23 @@ function compileInbound(
     const known = before?.inbound.get(port.port);
     const isSame = known !== undefined && known.port.protocol === port.protocol;
     const app = isSame ? known.app : createApp(snapshot, port, services);
-    const forwarding = { cluster: app, route: '', filters: [], requestMs: undefined, attemptMs: undefined };
-    inbound.set(port.port, { port, authorization, app, forwarding });
+    const http2 =
+      port.protocol !== 'detect'
+        ? undefined
+        : isSame
+          ? known.http2
+          : toApp(createApp(snapshot, asHttp2(port), services));
+    inbound.set(port.port, { port, authorization, app, forwarding: toApp(app), http2 });
   }
   return inbound;
+}
+
+function toApp(cluster: LiveCluster): Forwarding {
+  return { cluster, route: '', filters: [], requestMs: undefined, attemptMs: undefined };
+}
+
+function asHttp2(port: InboundPort): InboundPort {
+  return { ...port, protocol: 'http2' };
 }
 
 /** The application behind a port, as a cluster with itself as the only endpoint. */

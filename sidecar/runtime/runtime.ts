@@ -5,6 +5,7 @@
 import type { Authorization } from '../../mesh/decide/authorize.ts';
 import type { HostTable } from '../../mesh/decide/hosts.ts';
 import type { RouteTable } from '../../mesh/decide/routes.ts';
+import type { ServerNameTable } from '../../mesh/decide/server-names.ts';
 import type { Split } from '../../mesh/decide/split.ts';
 import type { AppProtocol, InboundPort, RouteRule, ServiceRef, Snapshot } from '../../mesh/model.ts';
 import type { LiveCluster } from '../cluster/live-cluster.ts';
@@ -31,6 +32,8 @@ export interface PortRuntime {
   readonly port: number;
   readonly protocol: AppProtocol;
   readonly routes: RouteTable<RuleRuntime>;
+  /** The rules of opaque connections. */
+  readonly names: ServerNameTable<RuleRuntime>;
 }
 
 export interface RuleRuntime extends RouteRule {
@@ -65,6 +68,8 @@ export interface InboundRuntime {
   /** The application itself, as a cluster of one. */
   readonly app: LiveCluster;
   readonly forwarding: Forwarding;
+  /** The same in HTTP/2, on a port whose protocol is found out. */
+  readonly http2: Forwarding | undefined;
 }
 
 /** The service port that an authority names, as far as it is known. */

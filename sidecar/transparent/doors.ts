@@ -19,9 +19,9 @@ import { originalDestination } from '../net/original-destination.ts';
 import { peerOf } from '../net/socket-conn.ts';
 import type { OutboundPlanner } from '../proxy/outbound.ts';
 import type { ProxyState } from '../proxy/serve.ts';
-import { tunnelOutbound } from '../proxy/tcp.ts';
 import type { Resolver } from '../runtime/resolver.ts';
 import { type Forwarding, findPort } from '../runtime/runtime.ts';
+import type { Sorter } from '../sorter.ts';
 import { type Destination, findDestination } from './destinations.ts';
 import { forwardingTo, type PassThrough } from './pass-through.ts';
 import { peekHost } from './peek-host.ts';
@@ -31,6 +31,7 @@ export interface DoorServices {
   readonly reach: ReachServices;
   readonly resolver: Resolver | undefined;
   readonly passThrough: PassThrough;
+  readonly sorter: Sorter;
   /** Whether one of this sidecar's own listeners is there. */
   readonly isOwn: (address: DialTarget) => boolean;
   readonly plainConn: (socket: Socket) => Conn;
@@ -59,31 +60,28 @@ export class OutboundDoor {
   }
 
   accept(socket: Socket): void {
-    const { proxy, reach, plainConn } = this.#services;
+    const { proxy, reach, plainConn, passThrough, sorter } = this.#services;
     const to = destinationOf(socket, this.#services);
     if (to === undefined) return;
     const known = findDestination(proxy.runtime.snapshot, to);
     const { timers } = reach.net;
     if (known === undefined) {
-      detectSocket(socket, timers, (detected) => this.#takeUnknown(socket, to, detected), silenceMs);
-    } else if (isOpaque(known.protocol)) {
-      tunnelOutbound(proxy, reach, plainConn(socket), known);
+      const options = { timers, timeoutMs: silenceMs };
+      detectSocket(socket, options, (detected) => this.#takeUnknown(socket, to, detected));
+    } else if (isOpaque(known.protocol) || known.protocol === 'detect') {
+      sorter.sort(socket, known, (raw, detected) => this.#serveKnown(raw, known, detected));
     } else {
-      detectSocket(socket, timers, (detected) => this.#takeKnown(socket, to, known, detected));
+      detectSocket(socket, { timers }, (detected) => {
+        // The application's own TLS can only be ended where it was meant to end.
+        if (detected === 'tls') passThrough.carry(plainConn(socket), to, 'outbound');
+        else this.#serveKnown(socket, known, detected);
+      });
     }
   }
 
-  #takeKnown(socket: Socket, to: DialTarget, known: Destination, detected: Detected): void {
-    const { proxy, reach, passThrough, plainConn } = this.#services;
-    const isHttp = detected === 'http1' || detected === 'http2';
-    if (socket.destroyed) return;
-    if (known.protocol === 'detect' && !isHttp) tunnelOutbound(proxy, reach, plainConn(socket), known);
-    // The application's own TLS can only be ended where it was meant to end.
-    else if (detected === 'tls') passThrough.carry(plainConn(socket), to, 'outbound');
-    else {
-      const planner = this.#options.createPlanner(known, undefined);
-      this.#options.serve(socket, detected === 'http2' ? 'http2' : 'http1', planner);
-    }
+  #serveKnown(socket: Socket, known: Destination, detected: Detected): void {
+    const planner = this.#options.createPlanner(known, undefined);
+    this.#options.serve(socket, detected === 'http2' ? 'http2' : 'http1', planner);
   }
 
   #takeUnknown(socket: Socket, to: DialTarget, detected: Detected): void {

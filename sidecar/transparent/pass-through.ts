@@ -52,12 +52,12 @@ export class PassThrough {
       downstream,
       cluster: passThroughName,
       route: '',
-      endpoint: to.address.includes(':') ? `[${to.address}]:${to.port}` : `${to.address}:${to.port}`,
       isMtls: false,
       series: this.#series[direction],
       idleMs,
       onEnd: () => this.#tunnels.delete(tunnel),
     });
+    tunnel.attempt(to.address.includes(':') ? `[${to.address}]:${to.port}` : `${to.address}:${to.port}`);
     this.#tunnels.add(tunnel);
     const { net, clock, ownSources } = this.#reach;
     dial(to, net, { clock, timeoutMs: connectMs, onSocket: (socket) => ownSources?.add(socket) }).then(

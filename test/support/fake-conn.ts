@@ -48,6 +48,10 @@ export class FakeConn implements Conn {
     this.#handler?.onClosed(error);
   }
 
+  reset(error?: MeshError): void {
+    this.destroy(error);
+  }
+
   pause(): void {
     this.isPaused = true;
   }

@@ -31,6 +31,8 @@ export interface ServedPort {
   readonly appPort: number;
   readonly protocol: AppProtocol;
   readonly mtls?: MtlsMode;
+  /** Its connections ride on the link. */
+  readonly shared?: boolean;
   /** Rules in place of the one that leads to the service. */
   readonly rules?: readonly RouteRule[];
 }
@@ -114,12 +116,12 @@ async function describeReceiver(
 ): Promise<Side> {
   const [outbound = 0, admin = 0, ...plain] = await freePorts(2 + ports.length);
   const inbound = ports.map(
-    ({ port, protocol, mtls = 'strict' }): InboundPort => ({
+    ({ port, protocol, mtls = 'strict', shared = false }): InboundPort => ({
       name: `p${port}`,
       port,
       protocol,
       mtls,
-      shared: false,
+      shared,
       limits: noLimits,
       timeouts,
     }),
@@ -157,7 +159,10 @@ async function describeCaller(
       limits,
     }),
   );
-  const endpoints = ports.map(({ port }) => endpointsOf(mesh, port, [linkPort, ...dead]));
+  const endpoints = ports.map(({ port, shared = false }) => {
+    const set = endpointsOf(mesh, port, [linkPort, ...dead]);
+    return { ...set, endpoints: set.endpoints.map((endpoint) => ({ ...endpoint, shared })) };
+  });
   const routes: ServiceRoutes = {
     service,
     ports: ports.map(({ port, protocol, rules }) => ({

@@ -31,6 +31,7 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
     this.head = head;
     this.isBodyDue = false;
     this.#receiver = receiver;
+    this.mayStall = host.isLink && head.method === 'CONNECT';
   }
 
   get isTunnel(): boolean {
@@ -120,7 +121,7 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
     if (code === faultCode.refusedStream) {
       // RFC 9113 §8.7: nothing was processed.
       this.deliverAborted(
-        new MeshError('stream_refused', 'upstream refused the stream, it cannot serve it now', {
+        new MeshError('stream_refused', 'upstream refused the stream', {
           origin: 'upstream',
           retry: 'always',
         }),

@@ -23,6 +23,7 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
     super(host, id, sendWindow);
     this.#isUpgrade = head.protocol !== undefined;
     this.#isTunnel = this.#isUpgrade || head.method === 'CONNECT';
+    this.mayStall = host.isLink && this.#isTunnel && !this.#isUpgrade;
     this.bodyLeft = head.contentLength;
   }
 

@@ -342,7 +342,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.guard.refill(seconds);
     for (const stream of this.streams.values()) {
       // CVE-2019-9511: windows held at zero.
-      if (!this.transmitter.isStuck(stream, seconds)) continue;
+      if (stream.mayStall || !this.transmitter.isStuck(stream, seconds)) continue;
       const error = new MeshError('idle_timeout', 'peer takes no data', { origin: this.peerOrigin });
       stream.fail(faultCode.cancel, error);
     }

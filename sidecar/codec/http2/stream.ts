@@ -61,6 +61,8 @@ export abstract class Http2Stream {
   isReady = false;
   /** `sendData` said wait. */
   isWaiting = false;
+  /** Bytes of an opaque connection: its reader may stand still for as long as the connection may be idle. */
+  mayStall = false;
   /** Seconds that queued DATA did not move. */
   stuckSeconds = 0;
 

@@ -46,7 +46,7 @@ describe('detectSocket', () => {
     const seen: string[] = [];
     const listener = await listen({ host: '127.0.0.1', port: 0 }, (socket) => {
       defer(t, () => void socket.destroy());
-      detectSocket(socket, services.timers, (protocol) => {
+      detectSocket(socket, services, (protocol) => {
         seen.push(protocol);
         new SocketConn(socket, services, { origin: 'downstream' }).setHandler(handler);
       });
