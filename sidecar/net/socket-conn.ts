@@ -26,6 +26,8 @@ const lingerBytes = 64 * 1024;
 const lingerMs = 1000;
 /** How long a closing connection may stand still with unsent bytes. */
 const lingerStuckMs = 30_000;
+/** The same where the peer has sent FIN: over TLS that is also how a reset can look, and then nothing will move. */
+const lingerEndedMs = 3_000;
 
 /** What all connections of a process share. */
 export interface ConnServices {
@@ -66,6 +68,7 @@ export class SocketConn implements Conn, Flushable {
   #pieces: (string | Buffer)[] | undefined = undefined;
   #queuedBytes = 0;
   #writerWaits = false;
+  #peerEnded = false;
   #error: MeshError | undefined = undefined;
   #linger: Linger | undefined = undefined;
 
@@ -156,7 +159,7 @@ export class SocketConn implements Conn, Flushable {
     this.finish();
     this.#state = 'lingering';
     const socket = this.#socket;
-    this.#linger = new Linger(socket, this.#services.timers);
+    this.#linger = new Linger(socket, this.#services.timers, this.#peerEnded ? lingerEndedMs : lingerStuckMs);
     if (this.#handler === undefined) socket.on('data', onData);
     socket.resume();
   }
@@ -209,6 +212,7 @@ export class SocketConn implements Conn, Flushable {
   }
 
   ended(): void {
+    this.#peerEnded = true;
     if (this.#state !== 'open' && this.#state !== 'finishing') return;
     // With both FINs there is no connection any more either, in good order.
     if (this.#state === 'open' && isCut(this.#socket)) {
@@ -260,16 +264,18 @@ class Linger implements TimerOwner {
   readonly #socket: Socket;
   readonly #timers: TimerWheel;
   readonly #timer: WheelTimer = new WheelTimer(this);
+  readonly #stuckMs: number;
   #leftBytes = lingerBytes;
   #unsentBytes: number;
 
-  constructor(socket: Socket, timers: TimerWheel) {
+  constructor(socket: Socket, timers: TimerWheel, stuckMs: number) {
+    this.#stuckMs = stuckMs;
     this.#socket = socket;
     this.#timers = timers;
     this.#unsentBytes = socket.writableLength;
     if (this.#unsentBytes === 0) timers.arm(this.#timer, lingerMs);
     else {
-      timers.arm(this.#timer, lingerStuckMs);
+      timers.arm(this.#timer, stuckMs);
       socket.on('finish', () => timers.arm(this.#timer, lingerMs));
     }
   }
@@ -284,7 +290,7 @@ class Linger implements TimerOwner {
     if (unsent === 0 || unsent === this.#unsentBytes) this.#socket.destroy();
     else {
       this.#unsentBytes = unsent;
-      this.#timers.arm(this.#timer, lingerStuckMs);
+      this.#timers.arm(this.#timer, this.#stuckMs);
     }
   }
 
