@@ -133,7 +133,16 @@ function work(): void {
     log,
     inherited: new InheritedSockets(inheritedDescriptors(process.env, process.pid)),
     send: (message) => process.send?.(message),
-    onEnd: () => process.exit(0),
+    onEnd: () => process.exit(process.exitCode ?? 0),
+  });
+  process.on('uncaughtException', (thrown, origin) => {
+    log.error('uncaught fault, ending', {
+      origin,
+      stack: thrown instanceof Error ? thrown.stack : String(thrown),
+    });
+    process.exitCode = 1;
+    systemClock.after(faultDrainMs, () => process.exit(1));
+    hear({ kind: 'drain' });
   });
   process.on('message', (message) => hear(message as ToWorker));
   process.on('disconnect', () => hear({ kind: 'drain' }));

@@ -34,6 +34,7 @@ import { LiveList } from './proxy/live-list.ts';
 import { noPressure } from './proxy/pressure.ts';
 import { RequestIds } from './proxy/request-ids.ts';
 import type { ProxyState } from './proxy/serve.ts';
+import { releaseWhenQuiet } from './quiet.ts';
 import { compileRuntime, settleClusters } from './runtime/compile.ts';
 import type { Resolver } from './runtime/resolver.ts';
 import type { Runtime } from './runtime/runtime.ts';
@@ -86,6 +87,7 @@ export class Sidecar {
   readonly #overload: Overload;
   #credentials: TlsCredentials | undefined;
   #expiryTimer: Timer | undefined;
+  #quietTimer: Timer | undefined;
   #warnedPorts = '';
 
   /** Throws ParseFailure where the snapshot does not compile, a MeshError where the identity is of no use. */
@@ -168,6 +170,9 @@ export class Sidecar {
     await this.#entrances.open(bootstrap, this.#credentials);
     inherited.closeRest();
     this.#overload.start();
+    const metrics = this.#metrics;
+    const work = () => metrics.ended + metrics.accepted;
+    this.#quietTimer = releaseWhenQuiet({ clock: this.#init.clock, work, release: releaseMemory });
     this.#expiryTimer = this.#init.clock.every(expiryCheckMs, () => this.#entrances.endExpired());
     this.state = 'ready';
     await this.#warnOfExposure();
@@ -225,6 +230,7 @@ export class Sidecar {
     const error = new MeshError('draining', 'the sidecar stops', { origin: 'local' });
     this.#expiryTimer?.cancel();
     this.#overload.stop();
+    this.#quietTimer?.cancel();
     this.#entrances.close(error);
     for (const cluster of this.#proxy.runtime.clusters.values()) cluster.destroy(error);
     for (const { app, http2 } of this.#proxy.runtime.inbound.values()) {

@@ -91,6 +91,8 @@ export class Metrics {
   readonly flagCounts: Float64Array = new Float64Array(flagBits);
   active = 0;
   accepted = 0;
+  /** Requests that have ended. */
+  ended = 0;
   refused = 0;
   configRejected = 0;
 
@@ -112,6 +114,7 @@ export class Metrics {
 
   /** `status` is 0 where no response was sent. */
   record(id: number, status: number, flags: number, durationMs: number): void {
+    this.ended++;
     const rows = this.#rows;
     const at = id * rowSize;
     const statusClass = at + (status >= 100 && status < 600 ? (status / 100) | 0 : 0);

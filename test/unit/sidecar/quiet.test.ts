@@ -1,0 +1,29 @@
+/** Memory is given back once traffic has ended, and not again for nothing. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { burstRequests, quietMs, quietRequests, releaseWhenQuiet } from '../../../sidecar/quiet.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+
+it('releases memory once after a burst, not during it and not without one', () => {
+  const clock = new FakeClock();
+  let done = 0;
+  let releases = 0;
+  const timer = releaseWhenQuiet({ clock, work: () => done, release: () => releases++ });
+  clock.advance(3 * quietMs);
+  assert.equal(releases, 0);
+  for (let n = 0; n < 5; n++) {
+    done += burstRequests;
+    clock.advance(quietMs);
+  }
+  assert.equal(releases, 0);
+  done += quietRequests - 1;
+  clock.advance(quietMs);
+  assert.equal(releases, 1);
+  done += burstRequests - quietRequests;
+  clock.advance(5 * quietMs);
+  assert.equal(releases, 1);
+  timer.cancel();
+  done += burstRequests;
+  clock.advance(5 * quietMs);
+  assert.equal(releases, 1);
+});
