@@ -52,7 +52,8 @@ export interface PlacedPort {
 /** When an application counts as ready; without it, as soon as it runs. */
 export type Readiness =
   | ({ readonly kind: 'port'; readonly port: number } & ProbeTimes)
-  | ({ readonly kind: 'http'; readonly port: number; readonly path: string } & ProbeTimes);
+  | ({ readonly kind: 'http'; readonly port: number; readonly path: string } & ProbeTimes)
+  | ({ readonly kind: 'grpc'; readonly port: number; readonly service: string } & ProbeTimes);
 
 /** What is left out is the agent's own default. */
 export interface ProbeTimes {

@@ -87,6 +87,7 @@ function readinessToWire(readiness: Readiness): wire.Readiness {
   return create(wire.ReadinessSchema, {
     port: readiness.port,
     ...(readiness.kind === 'http' ? { httpPath: readiness.path } : {}),
+    ...(readiness.kind === 'grpc' ? { grpcService: readiness.service } : {}),
     ...probeTimes(readiness),
   });
 }
@@ -94,6 +95,8 @@ function readinessToWire(readiness: Readiness): wire.Readiness {
 function readinessFromWire(message: wire.Readiness, path: string, report: Report): Readiness {
   const port = portFrom(message.port, `${path}.port`, report);
   const times = probeTimes(message);
+  if (message.grpcService !== undefined)
+    return { kind: 'grpc', port, service: message.grpcService, ...times };
   return message.httpPath === undefined
     ? { kind: 'port', port, ...times }
     : { kind: 'http', port, path: message.httpPath, ...times };

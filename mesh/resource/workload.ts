@@ -28,8 +28,12 @@ const call = closed({
 const readiness = closed({
   /** Ready once this port accepts, */
   port: Type.Optional(port()),
-  /** or once this answers 2xx or 3xx. */
+  /** or once this answers 2xx or 3xx, */
   http: Type.Optional(closed({ path: text('absolute-path', { default: '/' }), port: port() })),
+  /** or once this says by gRPC's health service that it serves: one service, or the server as a whole. */
+  grpc: Type.Optional(
+    closed({ port: port(), service: Type.String({ maxLength: 127, pattern: '^[\\w.]*$', default: '' }) }),
+  ),
   interval: text('duration', { default: '1s' }),
   timeout: text('duration', { default: '2s' }),
   /** So many failures in a row make it unready. */
@@ -133,11 +137,10 @@ function checkPorts(spec: WorkloadSpec, report: Report): void {
 
 function checkReadiness(spec: WorkloadSpec, report: Report): void {
   if (spec.readiness === undefined) return;
-  const { port: byPort, http } = spec.readiness;
-  if ((byPort === undefined) === (http === undefined)) {
-    report(['readiness'], "expected either 'port' or 'http'");
-  }
-  const probed = byPort ?? http?.port;
+  const { port: byPort, http, grpc } = spec.readiness;
+  const ways = [byPort, http?.port, grpc?.port].filter((each) => each !== undefined);
+  if (ways.length !== 1) report(['readiness'], "expected one of 'port', 'http' and 'grpc'");
+  const [probed] = ways;
   if (probed !== undefined && !spec.ports.some((each) => each.port === probed)) {
     report(['readiness'], `port ${probed} is not among the ports`);
   }

@@ -227,7 +227,14 @@ function appProbeOf({ readiness }: PlacedWorkload, apps: readonly AppPort[]): Pr
     port: target.appPort,
     ...(readiness?.timeoutMs === undefined ? {} : { timeoutMs: readiness.timeoutMs }),
   };
-  return readiness?.kind === 'http' ? { kind: 'http', ...at, path: readiness.path } : { kind: 'port', ...at };
+  switch (readiness?.kind) {
+    case 'http':
+      return { kind: 'http', ...at, path: readiness.path };
+    case 'grpc':
+      return { kind: 'grpc', ...at, service: readiness.service };
+    default:
+      return { kind: 'port', ...at };
+  }
 }
 
 function limitsOf({ restart, readiness }: PlacedWorkload): InstanceLimits {

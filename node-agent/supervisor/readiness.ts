@@ -1,5 +1,9 @@
-/** One look whether something answers: a TCP port that accepts, or an HTTP path that answers 2xx or 3xx. */
+/**
+ * One look whether something answers: a TCP port that accepts, an HTTP path that answers 2xx or 3xx, or a gRPC
+ * server that says it serves.
+ */
 import { connect, type Socket } from 'node:net';
+import { askGrpcHealth } from './grpc-health.ts';
 
 export type Probe =
   /** Counts as ready as soon as it runs. */
@@ -10,6 +14,14 @@ export type Probe =
       readonly host: string;
       readonly port: number;
       readonly path: string;
+      readonly timeoutMs?: number;
+    }
+  | {
+      readonly kind: 'grpc';
+      readonly host: string;
+      readonly port: number;
+      /** Whose health is asked; empty is the server's as a whole. */
+      readonly service: string;
       readonly timeoutMs?: number;
     }
   | { readonly kind: 'http_socket'; readonly socket: string; readonly path: string };
@@ -47,6 +59,7 @@ export const runProbe: RunProbe = (probe, done) => {
   socket.setTimeout(timeoutMs ?? defaultTimeoutMs, () => finish(false));
   socket.on('connect', () => {
     if (probe.kind === 'port') finish(true);
+    else if (probe.kind === 'grpc') askGrpcHealth(socket, probe.service, (ok) => finish(ok));
     else ask(socket, probe.path, (ok) => finish(ok));
   });
   return {

@@ -64,6 +64,10 @@ function readinessOf({ readiness }: WorkloadSpec): Readiness | undefined {
     const { port, path } = readiness.http;
     return { kind: 'http', port, path, ...times };
   }
+  if (readiness.grpc !== undefined) {
+    const { port, service } = readiness.grpc;
+    return { kind: 'grpc', port, service, ...times };
+  }
   return readiness.port === undefined ? undefined : { kind: 'port', port: readiness.port, ...times };
 }
 

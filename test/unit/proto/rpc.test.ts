@@ -153,6 +153,12 @@ describe('messages between the programs', () => {
       assert.deepEqual(decodeSidecarMessage(encodeSidecarMessage(one)), one);
     }
     assert.deepEqual(decodePlacement(encodePlacement(placement)), placement);
+    const workloads = placement.workloads.map((one) => ({
+      ...one,
+      readiness: { kind: 'grpc', port: 80, service: '', timeoutMs: 500 } as const,
+    }));
+    const byGrpc = { ...placement, workloads };
+    assert.deepEqual(decodePlacement(encodePlacement(byGrpc)), byGrpc);
   });
 
   it('say what is wrong with them, by path', () => {

@@ -56,6 +56,14 @@ const rows: readonly (readonly [string, string, (spec: Spec) => void, readonly s
   ],
   [
     'Workload',
+    'two ways to probe',
+    (spec) => {
+      spec.readiness.grpc = { port: 8080 };
+    },
+    ["spec.readiness: expected one of 'port', 'http' and 'grpc'"],
+  ],
+  [
+    'Workload',
     'a shared HTTP port',
     (spec) => {
       spec.ports[0].shared = true;

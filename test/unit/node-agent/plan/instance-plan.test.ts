@@ -102,6 +102,23 @@ describe('instance plan', () => {
     assert.deepEqual(external.processes.probes.app.probe, { kind: 'port', host: '127.0.0.1', port: 8080 });
   });
 
+  it('probes the application as it was asked to, where the application really listens', () => {
+    const probeFor = (readiness: PlacedWorkload['readiness']) =>
+      planInstance({ ...web, readiness }, 0, ports, settings).processes.probes.app.probe;
+    const at = { host: '127.0.0.1', port: 20_003 };
+    assert.deepEqual(probeFor({ kind: 'http', port: 8080, path: '/ready' }), {
+      kind: 'http',
+      ...at,
+      path: '/ready',
+    });
+    assert.deepEqual(probeFor({ kind: 'grpc', port: 8080, service: 'shop.Orders', timeoutMs: 500 }), {
+      kind: 'grpc',
+      ...at,
+      service: 'shop.Orders',
+      timeoutMs: 500,
+    });
+  });
+
   it('starts anew only what a change touches', () => {
     const hashes = (workload: PlacedWorkload, changed: Partial<typeof ports> = {}) => {
       const { sidecar, app } = planInstance(workload, 0, { ...ports, ...changed }, settings).processes;
