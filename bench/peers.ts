@@ -1,6 +1,6 @@
 /**
  * Heddle beside nginx, HAProxy and Envoy, as one plaintext hop and as an mTLS pair, in one run on this machine:
- * CPU time per request, latency, memory. Prints the budgets' verdicts and exits with 1 when one is missed.
+ * CPU time per request, latency, memory, and what a large configuration costs. Prints the budgets' verdicts and exits with 1 when one is missed.
  *
  *   node bench/peers.ts [--quick] [--only hop|pair] [--seconds 3] [--rounds 3] [--connections 1,64,256]
  *                       [--source] [--out bench/results]
@@ -10,16 +10,20 @@
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { judge } from './lab/budgets.ts';
-import { type Contender, contenders, type Running, startBackend } from './lab/contenders.ts';
+import { type Backend, type Contender, contenders, type Running, startBackend } from './lab/contenders.ts';
 import { type Lab, openLab } from './lab/lab.ts';
-import { type Measurement, measure, middle } from './lab/measure.ts';
-import { machine, tableOf, verdictLines, versionOf, writeReport } from './lab/report.ts';
+import { type Load, loads } from './lab/load.ts';
+import { firstWarmUpSeconds, type Measurement, measure, middle, runLoad } from './lab/measure.ts';
+import { measureMemory, measureScale } from './lab/own.ts';
+import { machine, tableOf, verdictTable, versionOf, writeReport } from './lab/report.ts';
 
 interface Plan {
   readonly seconds: number;
   readonly rounds: number;
-  readonly connections: readonly number[];
+  readonly loads: readonly Load[];
   readonly only: string | undefined;
+  /** Also what needs no peer: memory and scale. */
+  readonly withOwn: boolean;
   readonly fromSource: boolean;
   readonly out: string;
 }
@@ -30,10 +34,14 @@ const lab = openLab();
 let missed = true;
 process.once('SIGINT', () => void lab.close().finally(() => process.exit(130)));
 try {
-  const measurements = await measureAll(lab, plan);
-  const verdicts = judge(measurements);
+  const backend = await startBackend(lab);
+  // Memory first, while the machine has nothing else to do.
+  const memory = plan.withOwn ? await measureMemory(lab, backend, plan.fromSource) : [];
+  const scale = plan.withOwn ? await measureScale(lab, backend, plan) : [];
+  const measurements = await measureAll(lab, backend, plan);
+  const verdicts = judge(measurements, [...memory, ...scale]);
   print(tableOf(measurements));
-  print(verdictLines(verdicts));
+  print(verdictTable(verdicts));
   const path = writeReport(plan.out, {
     at: new Date().toISOString(),
     secondsPerRound: plan.seconds,
@@ -56,27 +64,44 @@ try {
 process.exitCode = missed ? 1 : 0;
 
 /** All contenders run from the start; rounds take turns between them, so that a slow minute hits all alike. */
-async function measureAll(lab: Lab, { only, fromSource, ...load }: Plan): Promise<Measurement[]> {
-  const backendPort = await startBackend(lab);
+async function measureAll(lab: Lab, backend: Backend, plan: Plan): Promise<Measurement[]> {
+  const { only, fromSource, seconds, rounds } = plan;
+  const upstreams = new Set(plan.loads.map(({ upstream }) => upstream));
   const all = contenders({ envoyPath, fromSource }).filter(
-    ({ shape }) => only === undefined || shape === only,
+    ({ shape, upstream }) => (only === undefined || shape === only) && upstreams.has(upstream),
   );
   const running: { contender: Contender; at: Running }[] = [];
-  for (const contender of all) running.push({ contender, at: await contender.start(lab, backendPort) });
-
+  for (const contender of all) {
+    running.push({ contender, at: await contender.start(lab, backend[contender.upstream]) });
+  }
+  const { folder } = lab;
   const results: Measurement[] = [];
-  for (const connections of load.connections) {
-    const rounds = new Map<Contender, Measurement[]>(all.map((contender) => [contender, []]));
-    for (let round = 0; round < load.rounds; round++) {
-      for (const { contender, at } of running) {
-        print(`${contender.shape} ${contender.name}, ${connections} connections, round ${round + 1}`);
-        const result = await measure(contender, at, { connections, seconds: load.seconds });
-        rounds.get(contender)?.push(result);
+  const warm = new Set<Contender>();
+  for (const load of plan.loads) {
+    const able = running.filter(({ contender }) => canTake(contender, load));
+    const measured = new Map<Contender, Measurement[]>(able.map(({ contender }) => [contender, []]));
+    for (const { contender, at } of able) {
+      if (warm.has(contender)) continue;
+      warm.add(contender);
+      const most = { ...load, connections: Math.max(load.connections, 16) };
+      await runLoad(at.port, most, { seconds: firstWarmUpSeconds, folder });
+    }
+    for (let round = 0; round < rounds; round++) {
+      for (const { contender, at } of able) {
+        const who = `${contender.shape} ${contender.name}`;
+        print(`${who}, ${load.name}, ${load.connections} connections, round ${round + 1}`);
+        measured.get(contender)?.push(await measure(contender, at, { load, seconds, folder }));
       }
     }
-    for (const measured of rounds.values()) results.push(middle(measured));
+    for (const each of measured.values()) results.push(middle(each));
   }
-  return results.sort((a, b) => a.shape.localeCompare(b.shape) || a.connections - b.connections);
+  return results.sort((a, b) => a.shape.localeCompare(b.shape));
+}
+
+/** nginx speaks no HTTP/2 to its upstreams, and its listeners here no HTTP/2 without TLS; HAProxy takes no part. */
+function canTake({ name, shape, upstream }: Contender, load: Load): boolean {
+  const speaksHttp2 = name === 'heddle' || name === 'envoy';
+  return upstream === load.upstream && load.shapes.includes(shape) && (load.streams === 1 || speaksHttp2);
 }
 
 function readPlan(): Plan {
@@ -98,8 +123,9 @@ function readPlan(): Plan {
   return {
     seconds: Number(values.seconds ?? (quick ? 2 : 3)),
     rounds: Number(values.rounds ?? (quick ? 1 : 3)),
-    connections: (values.connections ?? (quick ? '64' : '1,64,256')).split(',').map(Number),
+    loads: loads((values.connections ?? (quick ? '64' : '1,64,256')).split(',').map(Number), !quick),
     only,
+    withOwn: !quick && only === undefined,
     fromSource: values.source,
     out: values.out,
   };

@@ -1,15 +1,18 @@
 /** Who is compared: each as one plaintext hop or as a pair with mTLS between, and how it is started. */
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePorts } from '../../test/support/free-port.ts';
 import { identityOf } from './certificates.ts';
 import { fill, type Lab } from './lab.ts';
+import { bodies } from './load.ts';
 
 export type Shape = 'hop' | 'pair';
 
 export interface Contender {
   readonly name: 'heddle' | 'nginx' | 'haproxy' | 'envoy';
   readonly shape: Shape;
+  /** What it speaks to the backend. */
+  readonly upstream: 'http1' | 'h2';
   start(lab: Lab, backendPort: number): Promise<Running>;
 }
 
@@ -17,6 +20,8 @@ export interface Running {
   readonly port: number;
   /** The proxies' processes, whose time is counted. */
   readonly pids: readonly number[];
+  /** Ends them with SIGTERM, where it is not one of them. */
+  readonly starter?: number;
 }
 
 export const proxyCore = 0;
@@ -26,23 +31,42 @@ export const loadCore = 1;
 const body =
   '{"order":4711,"sku":"WOOL-INDIGO-50","quantity":2,"totalCents":1400,"status":"on its way to you"}';
 
-export async function startBackend(lab: Lab): Promise<number> {
-  const [port = 0] = await freePorts(1);
-  const server = fill('nginx-backend.conf', { LISTEN: port, BODY: body });
-  await startNginx(lab, 'backend', server, { core: loadCore, port });
-  return port;
+export interface Backend {
+  readonly http1: number;
+  readonly h2: number;
+}
+
+export async function startBackend(lab: Lab): Promise<Backend> {
+  const [http1 = 0, h2 = 0] = await freePorts(2);
+  lab.writeConfig('answers.conf', fill('nginx-answers.conf', { BODY: body, FOLDER: lab.folder }));
+  mkdirSync(join(lab.folder, 'bodies'));
+  for (const [name, size] of Object.entries(bodies)) {
+    lab.writeConfig(join('bodies', name), 'x'.repeat(size));
+  }
+  const server = fill('nginx-backend.conf', { LISTEN: http1, LISTEN_H2: h2, FOLDER: lab.folder });
+  await startNginx(lab, 'backend', server, { core: loadCore, port: http1 });
+  return { http1, h2 };
 }
 
 /** Everyone who can be run here; Envoy only where `envoyPath` leads to it. */
 export function contenders(options: { envoyPath: string | undefined; fromSource: boolean }): Contender[] {
   const { envoyPath, fromSource } = options;
-  const envoy = envoyPath !== undefined && existsSync(envoyPath) ? envoyContenders(envoyPath) : [];
-  return [nginxHop, haproxyHop, nginxPair, ...envoy, heddle('hop', fromSource), heddle('pair', fromSource)];
+  const envoy = envoyPath !== undefined && existsSync(envoyPath) ? envoyPath : undefined;
+  const upstreams = ['http1', 'h2'] as const;
+  return [
+    ...[nginxHop, haproxyHop, nginxPair],
+    ...(envoy === undefined ? [] : upstreams.flatMap((upstream) => envoyContenders(envoy, upstream))),
+    ...upstreams.flatMap((upstream) => [
+      heddle('hop', { upstream, fromSource }),
+      heddle('pair', { upstream, fromSource }),
+    ]),
+  ];
 }
 
 const nginxHop: Contender = {
   name: 'nginx',
   shape: 'hop',
+  upstream: 'http1',
   async start(lab, backendPort) {
     const [port = 0] = await freePorts(1);
     const server = fill('nginx-hop.conf', { LISTEN: port, UPSTREAM: backendPort });
@@ -53,6 +77,7 @@ const nginxHop: Contender = {
 const nginxPair: Contender = {
   name: 'nginx',
   shape: 'pair',
+  upstream: 'http1',
   async start(lab, backendPort) {
     const [port = 0, inner = 0] = await freePorts(2);
     const values = { FOLDER: lab.folder };
@@ -71,6 +96,7 @@ const nginxPair: Contender = {
 const haproxyHop: Contender = {
   name: 'haproxy',
   shape: 'hop',
+  upstream: 'http1',
   async start(lab, backendPort) {
     const [port = 0] = await freePorts(1);
     const config = fill('haproxy-hop.cfg', { LISTEN: port, UPSTREAM: backendPort });
@@ -84,11 +110,13 @@ const haproxyHop: Contender = {
   },
 };
 
-function envoyContenders(path: string): Contender[] {
+function envoyContenders(path: string, upstream: 'http1' | 'h2'): Contender[] {
+  // Towards the backend; towards another Envoy it is HTTP/2 over TLS always.
+  const toBackend = upstream === 'h2' ? fill('envoy-h2-out.yaml', {}) : '';
   const startEnvoy = async (lab: Lab, name: string, values: Readonly<Record<string, string | number>>) => {
     const port = Number(values['LISTEN']);
     const parts = { TLS_IN: '', FILTERS: '', UPSTREAM_OPTIONS: '', ...values };
-    const file = lab.writeConfig(`envoy-${name}.yaml`, fill('envoy.yaml', parts));
+    const file = lab.writeConfig(`envoy-${name}-${upstream}.yaml`, fill('envoy.yaml', parts));
     const flags = ['--concurrency', '1', '--log-level', 'error', '--disable-hot-restart'];
     const { pid } = await lab.start({
       core: proxyCore,
@@ -100,20 +128,24 @@ function envoyContenders(path: string): Contender[] {
   const hop: Contender = {
     name: 'envoy',
     shape: 'hop',
+    upstream,
     async start(lab, backendPort) {
       const [port = 0] = await freePorts(1);
-      return { port, pids: [await startEnvoy(lab, 'hop', { LISTEN: port, UPSTREAM: backendPort })] };
+      const values = { LISTEN: port, UPSTREAM: backendPort, UPSTREAM_OPTIONS: toBackend };
+      return { port, pids: [await startEnvoy(lab, 'hop', values)] };
     },
   };
   const pair: Contender = {
     name: 'envoy',
     shape: 'pair',
+    upstream,
     async start(lab, backendPort) {
       const [port = 0, inner = 0] = await freePorts(2);
       const FOLDER = lab.folder;
       const receiver = await startEnvoy(lab, 'pair-in', {
         LISTEN: inner,
         UPSTREAM: backendPort,
+        UPSTREAM_OPTIONS: toBackend,
         TLS_IN: fill('envoy-tls-in.yaml', { FOLDER }),
         FILTERS: fill('envoy-rbac.yaml', { CALLER: identityOf('a') }),
       });
@@ -128,20 +160,29 @@ function envoyContenders(path: string): Contender[] {
   return [hop, pair];
 }
 
-function heddle(shape: Shape, fromSource: boolean): Contender {
+interface SubjectOptions {
+  readonly upstream: 'http1' | 'h2';
+  readonly fromSource: boolean;
+  /** Further arguments of the subject. */
+  readonly more?: readonly string[];
+}
+
+export function heddle(shape: Shape, { upstream, fromSource, more = [] }: SubjectOptions): Contender {
   return {
     name: 'heddle',
     shape,
+    upstream,
     async start(lab, backendPort) {
       const [port = 0] = await freePorts(1);
       const program = join(import.meta.dirname, `../subject/${shape}.ts`);
       const addresses = ['--listen', `127.0.0.1:${port}`, '--upstream', `127.0.0.1:${backendPort}`];
-      const { match } = await lab.start({
+      const flags = ['--upstream-protocol', upstream, ...more, ...(fromSource ? ['--source'] : [])];
+      const { match, pid } = await lab.start({
         core: proxyCore,
-        command: [process.execPath, program, ...addresses, ...(fromSource ? ['--source'] : [])],
+        command: [process.execPath, program, ...addresses, ...flags],
         ready: /^ready pids=([\d,]+)$/m,
       });
-      return { port, pids: (match?.[1] ?? '').split(',').map(Number) };
+      return { port, starter: pid, pids: (match?.[1] ?? '').split(',').map(Number) };
     },
   };
 }

@@ -56,7 +56,7 @@ export function openLab(): Lab {
 /** A configuration of `bench/peers` with `@NAME@` replaced; a part of several lines keeps its indentation. */
 export function fill(file: string, values: Readonly<Record<string, string | number>>): string {
   const text = readFileSync(join(import.meta.dirname, '../peers', file), 'utf8');
-  return text.replaceAll(/(^ *)?@([A-Z_]+)@/gm, (whole, indent: string | undefined, name: string) => {
+  return text.replaceAll(/(^ *)?@([A-Z0-9_]+)@/gm, (whole, indent: string | undefined, name: string) => {
     const value = values[name];
     if (value === undefined) throw new Error(`${file}: no value for ${whole.trim()}`);
     return (

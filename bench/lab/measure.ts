@@ -1,35 +1,41 @@
-/** One measurement: wrk against one contender, its CPU time per request and its memory. */
+/** One measurement: a load against one contender, its CPU time per request and its memory. */
 import { loadCore, type Running, type Shape } from './contenders.ts';
 import { costOf } from './cost.ts';
+import { runH2load } from './h2load.ts';
+import type { Load, LoadName, LoadResult } from './load.ts';
 import { runWrk } from './wrk.ts';
 
 export interface Measurement {
   readonly name: string;
   readonly shape: Shape;
+  readonly load: LoadName;
   readonly connections: number;
   readonly requestsPerSecond: number;
   readonly cpuUsPerRequest: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
+  /** Undefined where the tool tells none. */
+  readonly p50Us: number | undefined;
+  readonly p99Us: number | undefined;
   readonly rssBytes: number;
   readonly errors: number;
 }
 
+/** Everyone has seen requests for so long before the first measurement: compilers have done their work by then. */
+export const firstWarmUpSeconds = 5;
 const warmUpSeconds = 1;
 
 export async function measure(
   who: { readonly name: string; readonly shape: Shape },
   running: Running,
-  load: { readonly connections: number; readonly seconds: number },
+  { load, seconds, folder }: { readonly load: Load; readonly seconds: number; readonly folder: string },
 ): Promise<Measurement> {
-  const target = { port: running.port, connections: load.connections, core: loadCore };
-  await runWrk({ ...target, seconds: warmUpSeconds });
+  await runLoad(running.port, load, { seconds: warmUpSeconds, folder });
   const before = costOf(running.pids);
-  const result = await runWrk({ ...target, seconds: load.seconds });
+  const result = await runLoad(running.port, load, { seconds, folder });
   const after = costOf(running.pids);
   return {
     name: who.name,
     shape: who.shape,
+    load: load.name,
     connections: load.connections,
     requestsPerSecond: (result.requests / result.durationUs) * 1e6,
     cpuUsPerRequest: (after.cpuUs - before.cpuUs) / result.requests,
@@ -38,6 +44,16 @@ export async function measure(
     rssBytes: after.rssBytes,
     errors: result.errors,
   };
+}
+
+export function runLoad(
+  port: number,
+  { name, path, connections, streams }: Load,
+  { seconds, folder }: { readonly seconds: number; readonly folder: string },
+): Promise<LoadResult> {
+  const target = { port, path, connections, seconds, core: loadCore };
+  if (streams === 1) return runWrk(target);
+  return runH2load({ ...target, streams, folder, kind: name === 'grpc' ? 'grpc' : 'h2' });
 }
 
 /** The round in the middle by CPU time; errors of all rounds are kept, for none may be hidden. */

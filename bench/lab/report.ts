@@ -34,22 +34,20 @@ export function versionOf(command: string, flag: string): string {
 export function tableOf(measurements: readonly Measurement[]): string {
   const rows = measurements.map(
     (m) =>
-      `| ${m.shape} | ${m.connections} | ${m.name} | ${m.cpuUsPerRequest.toFixed(1)} | ${Math.round(m.requestsPerSecond)} | ${m.p50Us} | ${m.p99Us} | ${(m.rssBytes / 2 ** 20).toFixed(0)} | ${m.errors} |`,
+      `| ${m.shape} | ${m.load} | ${m.connections} | ${m.name} | ${m.cpuUsPerRequest.toFixed(1)} | ${Math.round(m.requestsPerSecond)} | ${m.p50Us ?? ''} | ${m.p99Us ?? ''} | ${(m.rssBytes / 2 ** 20).toFixed(0)} | ${m.errors} |`,
   );
   return [
-    '| shape | connections | who | CPU µs/request | requests/s | p50 µs | p99 µs | RSS MiB | errors |',
-    '|---|---:|---|---:|---:|---:|---:|---:|---:|',
+    '| shape | load | connections | who | CPU µs/request | requests/s | p50 µs | p99 µs | RSS MiB | errors |',
+    '|---|---|---:|---|---:|---:|---:|---:|---:|---:|',
     ...rows,
   ].join('\n');
 }
 
-export function verdictLines(verdicts: readonly Verdict[]): string {
-  return verdicts
-    .map(({ shape, peer, connections, atMost, aim, ratio, outcome }) => {
-      const measured = ratio === undefined ? '' : ` ${ratio.toFixed(2)} ×`;
-      return `- ${shape} at ${connections} connections:${measured} ${peer}, at most ${atMost} (aim ${aim}): **${outcome}**`;
-    })
-    .join('\n');
+export function verdictTable(verdicts: readonly Verdict[]): string {
+  const rows = verdicts.map(
+    (v) => `| ${v.what} | ${v.measured} | ${v.atMost} | ${v.aim} | **${v.outcome}** |`,
+  );
+  return ['| what | measured | at most | aim | verdict |', '|---|---:|---:|---:|---|', ...rows].join('\n');
 }
 
 /** Writes `NAME.md` and `NAME.json` into `folder` and returns their path without the ending. */
@@ -60,10 +58,10 @@ export function writeReport(folder: string, report: Report): string {
   const page = [
     '# Heddle beside its peers',
     `${report.at} · ${report.machine} · ${versions.join(', ')}`,
-    `Proxies on one core, wrk and the backend on another, about 100 bytes of body; the middle of ${report.rounds} rounds of ${report.secondsPerRound} s each, after 1 s of warming up. A pair's figures are both proxies' together. Compare within this table only.`,
+    `Proxies on one core, wrk and the backend on another, bodies of about 100 bytes, 16 KiB or 1 MiB; the middle of ${report.rounds} rounds of ${report.secondsPerRound} s each, everyone warm. h2 and grpc: 16 connections of 16 streams, to an HTTP/1.1 and an HTTP/2 backend. A pair's figures are both proxies' together. Compare within this table only.`,
     tableOf(report.measurements),
     '## Budgets',
-    verdictLines(report.verdicts),
+    verdictTable(report.verdicts),
   ];
   writeFileSync(`${path}.md`, `${page.join('\n\n')}\n`);
   writeFileSync(`${path}.json`, `${JSON.stringify(report, undefined, 2)}\n`);

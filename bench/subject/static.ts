@@ -22,6 +22,14 @@ export interface HostPort {
   readonly port: number;
 }
 
+export type UpstreamProtocol = 'http1' | 'h2';
+
+/** How much a caller knows. */
+export interface Scale {
+  readonly routes: number;
+  readonly endpoints: number;
+}
+
 /** Ports that a sidecar has beside the one under test. */
 export interface OwnPorts {
   readonly outbound: number;
@@ -33,7 +41,12 @@ const servicePort = 80;
 const allowCaller = `${namespace}/caller`;
 
 /** One plaintext hop: the rules of an inbound listener. */
-export function hopConfig(listen: HostPort, upstream: HostPort, ports: OwnPorts): StaticConfig {
+export function hopConfig(
+  listen: HostPort,
+  upstream: HostPort,
+  ports: OwnPorts,
+  protocol: UpstreamProtocol = 'http1',
+): StaticConfig {
   const app = {
     port: servicePort,
     appHost: upstream.host,
@@ -43,12 +56,17 @@ export function hopConfig(listen: HostPort, upstream: HostPort, ports: OwnPorts)
   return {
     bootstrap: bootstrap('b', ports, { apps: [app] }),
     identity: { kind: 'none' },
-    snapshot: snapshot({ self: self('b', { inbound: [inboundPort('permissive')] }) }),
+    snapshot: snapshot({ self: self('b', { inbound: [inboundPort('permissive', protocol)] }) }),
   };
 }
 
 /** The caller's side of the pair: a localhost port that stands for the backend. */
-export function callerConfig(listen: HostPort, linkPort: number, ports: OwnPorts): StaticConfig {
+export function callerConfig(
+  listen: HostPort,
+  linkPort: number,
+  ports: OwnPorts,
+  scale: Scale = { routes: 1, endpoints: 1 },
+): StaticConfig {
   const local: LocalPort = { service, port: servicePort, localPort: listen.port };
   const cluster = clusterName(service, servicePort);
   const calls: Self['calls'] = [{ service, port: servicePort, protocol: 'http', localPort: listen.port }];
@@ -57,15 +75,22 @@ export function callerConfig(listen: HostPort, linkPort: number, ports: OwnPorts
     identity: identityFiles('a'),
     snapshot: {
       ...snapshot({ self: self('a', { calls }) }),
-      services: new Map([[serviceKey(service), routesTo(cluster)]]),
+      services: new Map([[serviceKey(service), routesTo(cluster, scale.routes)]]),
       clusters: new Map([[cluster, clusterOf(cluster)]]),
-      endpoints: new Map([[cluster, { cluster, version: 1, endpoints: [endpoint(linkPort)] }]]),
+      endpoints: new Map([
+        [cluster, { cluster, version: 1, endpoints: endpoints(linkPort, scale.endpoints) }],
+      ]),
     },
   };
 }
 
 /** The receiver's side: a link port, and one rule that lets the caller in. */
-export function receiverConfig(linkPort: number, upstream: HostPort, ports: OwnPorts): StaticConfig {
+export function receiverConfig(
+  linkPort: number,
+  upstream: HostPort,
+  ports: OwnPorts,
+  protocol: UpstreamProtocol = 'http1',
+): StaticConfig {
   const policy: AuthorizationPolicy = {
     name: allowCaller,
     action: 'allow',
@@ -86,7 +111,9 @@ export function receiverConfig(linkPort: number, upstream: HostPort, ports: OwnP
     }),
     identity: identityFiles('b'),
     snapshot: {
-      ...snapshot({ self: self('b', { inbound: [inboundPort('strict')], policies: [allowCaller] }) }),
+      ...snapshot({
+        self: self('b', { inbound: [inboundPort('strict', protocol)], policies: [allowCaller] }),
+      }),
       policies: new Map([[allowCaller, policy]]),
     },
   };
@@ -144,20 +171,22 @@ function identityFiles(account: 'a' | 'b'): StaticConfig['identity'] {
   };
 }
 
-function inboundPort(mtls: MtlsMode): InboundPort {
+function inboundPort(mtls: MtlsMode, upstream: UpstreamProtocol): InboundPort {
+  const protocol = upstream === 'h2' ? 'http2' : 'http';
   return {
     name: 'http',
     port: servicePort,
-    protocol: 'http',
+    protocol,
     mtls,
     shared: false,
     limits: defaultInboundLimits,
-    timeouts: defaultTimeouts('http'),
+    timeouts: defaultTimeouts(protocol),
   };
 }
 
-function routesTo(cluster: string): ServiceRoutes {
-  const rule = {
+/** `count` rules: all but the last are for paths that nobody asks for. */
+function routesTo(cluster: string, count: number): ServiceRoutes {
+  const everything = {
     route: 'HTTPRoute bench/backend #0',
     match: {
       path: { kind: 'prefix', value: '/' },
@@ -170,7 +199,12 @@ function routesTo(cluster: string): ServiceRoutes {
     backends: [{ weight: 1, filters: [], target: { cluster } }],
     timeouts: { requestMs: undefined, backendRequestMs: undefined },
   } as const;
-  return { service, ports: [{ port: servicePort, protocol: 'http', rules: [rule] }] };
+  const others = Array.from({ length: count - 1 }, (_, index) => ({
+    ...everything,
+    route: `HTTPRoute bench/other-${index} #0`,
+    match: { ...everything.match, path: { kind: 'prefix', value: `/other/${index}` } as const },
+  }));
+  return { service, ports: [{ port: servicePort, protocol: 'http', rules: [...others, everything] }] };
 }
 
 function clusterOf(name: string): Cluster {
@@ -186,9 +220,14 @@ function clusterOf(name: string): Cluster {
   };
 }
 
-function endpoint(linkPort: number): Endpoint {
+/** `count` names for the one receiver there is; a caller keeps links to at most 20 of them. */
+function endpoints(linkPort: number, count: number): Endpoint[] {
+  return Array.from({ length: count }, (_, index) => endpoint(linkPort, index));
+}
+
+function endpoint(linkPort: number, index: number): Endpoint {
   return {
-    id: `${namespace}/b.0@bench`,
+    id: `${namespace}/b.${index}@bench`,
     identity: identityOf('b'),
     transport: 'link',
     addresses: ['127.0.0.1'],

@@ -17,6 +17,10 @@ export interface Addresses {
 }
 
 export interface Subject {
+  readonly upstreamProtocol: 'http1' | 'h2';
+  /** Routes of the service and endpoints of its cluster, all but one of the routes for other paths. */
+  readonly routes: number;
+  readonly endpoints: number;
   /** Where certificates and configurations lie. */
   readonly folder: string;
   readonly addresses: Addresses;
@@ -35,7 +39,7 @@ export async function runSubject(
   name: string,
   configure: (subject: Subject) => Promise<readonly StaticConfig[]>,
 ): Promise<void> {
-  const { addresses, fromSource } = readArguments(name);
+  const { fromSource, ...asked } = readArguments(name);
   const program = fromSource ? source : freshBundle();
   const folder = mkdtempSync(join(tmpdir(), `heddle-${name}-`));
   const children: ChildProcess[] = [];
@@ -47,7 +51,7 @@ export async function runSubject(
   process.once('SIGTERM', () => void end(0));
   process.once('SIGINT', () => void end(130));
   try {
-    const configs = await configure({ folder, addresses });
+    const configs = await configure({ ...asked, folder });
     for (const [index, config] of configs.entries()) {
       const file = join(folder, `sidecar-${index}.json`);
       writeFileSync(file, formatStaticConfig(config));
@@ -65,18 +69,26 @@ export async function runSubject(
   }
 }
 
-function readArguments(name: string): { addresses: Addresses; fromSource: boolean } {
-  const usage = `usage: node bench/subject/${name}.ts --listen HOST:PORT --upstream HOST:PORT [--source]\n`;
+function readArguments(name: string): Omit<Subject, 'folder'> & { fromSource: boolean } {
+  const usage = `usage: node bench/subject/${name}.ts --listen HOST:PORT --upstream HOST:PORT [--upstream-protocol http1|h2] [--routes N] [--endpoints N] [--source]\n`;
   try {
     const { values } = parseArgs({
       options: {
         listen: { type: 'string' },
         upstream: { type: 'string' },
+        'upstream-protocol': { type: 'string', default: 'http1' },
+        routes: { type: 'string', default: '1' },
+        endpoints: { type: 'string', default: '1' },
         source: { type: 'boolean', default: false },
       },
     });
     const addresses = { listen: hostPort(values.listen), upstream: hostPort(values.upstream) };
-    return { addresses, fromSource: values.source };
+    const upstreamProtocol = values['upstream-protocol'];
+    if (upstreamProtocol !== 'http1' && upstreamProtocol !== 'h2') {
+      throw new Error(`--upstream-protocol is http1 or h2, not ${upstreamProtocol}`);
+    }
+    const [routes, endpoints] = [Number(values.routes), Number(values.endpoints)];
+    return { addresses, upstreamProtocol, routes, endpoints, fromSource: values.source };
   } catch (failure) {
     process.stderr.write(`${failure instanceof Error ? failure.message : String(failure)}\n${usage}`);
     process.exit(2);
