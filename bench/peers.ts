@@ -13,7 +13,7 @@ import { judge } from './lab/budgets.ts';
 import { type Backend, type Contender, contenders, type Running, startBackend } from './lab/contenders.ts';
 import { type Lab, openLab } from './lab/lab.ts';
 import { type Load, loads } from './lab/load.ts';
-import { firstWarmUpSeconds, type Measurement, measure, middle, runLoad } from './lab/measure.ts';
+import { firstWarmUpSeconds, leastDisturbed, type Measurement, measure, runLoad } from './lab/measure.ts';
 import { measureMemory, measureScale } from './lab/own.ts';
 import { machine, tableOf, verdictTable, versionOf, writeReport } from './lab/report.ts';
 
@@ -93,7 +93,7 @@ async function measureAll(lab: Lab, backend: Backend, plan: Plan): Promise<Measu
         measured.get(contender)?.push(await measure(contender, at, { load, seconds, folder }));
       }
     }
-    for (const each of measured.values()) results.push(middle(each));
+    for (const each of measured.values()) results.push(leastDisturbed(each));
   }
   return results.sort((a, b) => a.shape.localeCompare(b.shape));
 }

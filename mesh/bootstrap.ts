@@ -5,7 +5,7 @@
 import type { ServiceRef } from './model.ts';
 
 /**
- * What Node is told for a sidecar, by whoever starts one (docs/adr/0014-what-the-path-costs.md). The collector's helper
+ * What Node is told for a sidecar, by whoever starts one (docs/adr/0017-what-the-path-costs.md). The collector's helper
  * threads cost more than they save beside one busy thread, and a small young generation keeps read buffers few and
  * in the processor's cache. Successors inherit it.
  */

@@ -58,7 +58,7 @@ export function writeReport(folder: string, report: Report): string {
   const page = [
     '# Heddle beside its peers',
     `${report.at} · ${report.machine} · ${versions.join(', ')}`,
-    `Proxies on one core, wrk and the backend on another, bodies of about 100 bytes, 16 KiB or 1 MiB; the middle of ${report.rounds} rounds of ${report.secondsPerRound} s each, everyone warm. h2 and grpc: 16 connections of 16 streams, to an HTTP/1.1 and an HTTP/2 backend. A pair's figures are both proxies' together. Compare within this table only.`,
+    `Proxies on one core, wrk and the backend on another, bodies of about 100 bytes, 16 KiB or 1 MiB; the least disturbed of ${report.rounds} rounds of ${report.secondsPerRound} s each, everyone warm. h2 and grpc: 16 connections of 16 streams, to an HTTP/1.1 and an HTTP/2 backend. A pair's figures are both proxies' together. Compare within this table only.`,
     tableOf(report.measurements),
     '## Budgets',
     verdictTable(report.verdicts),
