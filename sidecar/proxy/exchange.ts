@@ -188,10 +188,12 @@ export class Exchange
     this.#upstream = upstream;
     if (end) return;
     const held = this.#held;
-    if (held !== undefined) for (const chunk of held) if (!upstream.sendData(chunk)) this.#pauseRequest();
+    let isFull = false;
+    if (held !== undefined) for (const chunk of held) if (!upstream.sendData(chunk)) isFull = true;
     if (!this.#mayReplay) this.#held = undefined;
     if (this.#requestEnded) upstream.sendEnd(this.#requestTrailers);
-    else if (!this.#requestPaused || this.#heldBytes === 0) this.#resumeRequest();
+    else if (isFull) this.#pauseRequest();
+    else this.#resumeRequest();
   }
 
   onConnectFailed(error: MeshError): void {

@@ -54,10 +54,13 @@ const endpoint = (name: string): Endpoint => ({
   shared: false,
 });
 
-function setUp(options: { endpoints?: string[]; requestMs?: number; isLink?: boolean } = {}) {
+function setUp(
+  options: { endpoints?: string[]; requestMs?: number; isLink?: boolean; dialsLater?: boolean } = {},
+) {
   const clock = new FakeClock();
   const connections: { name: string; connection: FakeClientConnection; owner: ClientConnectionOwner }[] = [];
   const refuse = new Set<string>();
+  const dials: (() => void)[] = [];
   const cluster = new LiveCluster(description, {
     createPool: ({ id }) =>
       new Pool({
@@ -70,8 +73,12 @@ function setUp(options: { endpoints?: string[]; requestMs?: number; isLink?: boo
             return;
           }
           const connection = new FakeClientConnection();
-          connections.push({ name: id, connection, owner });
-          done(undefined, connection);
+          const connected = () => {
+            connections.push({ name: id, connection, owner });
+            done(undefined, connection);
+          };
+          if (options.dialsLater) dials.push(connected);
+          else connected();
         },
         requestsPerConnection: 1,
         maxConnections: 10,
@@ -134,7 +141,7 @@ function setUp(options: { endpoints?: string[]; requestMs?: number; isLink?: boo
     return { stream, exchange: context.onRequest(stream, head, end) as Exchange };
   };
   const sent = (at = 0): SentRequest => connections[at]?.connection.requests[0] as SentRequest;
-  return { clock, cluster, connections, refuse, outcomes, metrics, proxy, begin, sent, drains };
+  return { clock, cluster, connections, refuse, outcomes, metrics, proxy, begin, sent, drains, dials };
 }
 
 const upstreamError = (
@@ -269,6 +276,16 @@ describe('Exchange', () => {
     assert.ok(sent().stream.calls.includes('pause'));
     exchange.onResponseWritable();
     assert.ok(sent().stream.calls.includes('resume'));
+  });
+
+  it('lets a body flow again that was held back while there was no connection', () => {
+    const { begin, sent, dials } = setUp({ dialsLater: true });
+    const { stream, exchange } = begin(requestHead({ method: 'POST' }), false);
+    exchange.onRequestData(Buffer.alloc(70_000));
+    assert.deepEqual(stream.calls, ['pause']);
+    dials[0]?.();
+    assert.equal(sent().stream.calls.length, 1);
+    assert.deepEqual(stream.calls, ['pause', 'resume']);
   });
 
   it('answers 504 UT when the request takes longer than its timeout', () => {
