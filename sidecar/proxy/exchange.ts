@@ -107,8 +107,6 @@ export class Exchange
     context.proxy.live.add(this);
   }
 
-  // ── what the planner calls ──────────────────────────────────────────────────────────────────────────────
-
   /** Sends the request to an endpoint of the cluster. */
   forward(forwarding: Forwarding): void {
     if (this.stage !== 'planning') return;
@@ -154,6 +152,17 @@ export class Exchange
     this.#finish();
   }
 
+  /** The application is not there and has seen nothing: the caller may try another instance (RFC 9113 §8.7). */
+  #giveBack(error: MeshError): void {
+    const answer = answerFor(error);
+    this.status = answer.status;
+    this.flags |= answer.flag;
+    if (this.isGrpc) this.grpcStatus = answer.grpcStatus;
+    this.detail = error.message;
+    this.#stream.reset(new MeshError('stream_refused', error.message, { origin: 'upstream', cause: error }));
+    this.#finish();
+  }
+
   /** Ends a live exchange from our side: a changed authorization, a drain that took too long, time that is up. */
   abort(error: MeshError): void {
     if (this.stage === 'done') return;
@@ -172,8 +181,6 @@ export class Exchange
     } else this.#stream.reset(error);
     this.#finish();
   }
-
-  // ── ConnectionWaiter ────────────────────────────────────────────────────────────────────────────────────
 
   onConnection(connection: ClientConnection): void {
     this.stage = 'waiting';
@@ -199,8 +206,6 @@ export class Exchange
   onConnectFailed(error: MeshError): void {
     this.onResponseAborted(error);
   }
-
-  // ── RequestReceiver ─────────────────────────────────────────────────────────────────────────────────────
 
   onRequestData(chunk: Buffer): void {
     if (this.stage === 'done') return;
@@ -289,7 +294,8 @@ export class Exchange
       this.#connect(this.#releaseHost());
       return;
     }
-    this.refuse(error);
+    if (this.context.isLink && error.retry === 'always') this.#giveBack(error);
+    else this.refuse(error);
   }
 
   onRequestWritable(): void {

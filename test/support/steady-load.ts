@@ -1,5 +1,6 @@
 /** A steady load on keep-alive connections that counts what fails, for tests that change things meanwhile. */
 import { Agent, type IncomingMessage, request } from 'node:http';
+import { defer, type Scope } from './cleanup.ts';
 
 export interface LoadTotals {
   readonly sent: number;
@@ -23,6 +24,13 @@ export interface LoadOptions {
   readonly pauseMs?: number;
   /** Says what is wrong with a good answer's body; undefined where nothing is. */
   readonly check?: (body: string) => string | undefined;
+}
+
+/** The same, ended with the test at the latest, so that a failing one does not hang. */
+export function startLoadFor(t: Scope, options: LoadOptions): SteadyLoad {
+  const load = startLoad(options);
+  defer(t, async () => void (await load.stop()));
+  return load;
 }
 
 /** Each connection sends its next request when the last was answered. */

@@ -121,7 +121,7 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
     if (code === faultCode.refusedStream) {
       // RFC 9113 §8.7: nothing was processed.
       this.deliverAborted(
-        new MeshError('stream_refused', 'upstream refused the stream', {
+        new MeshError('stream_refused', 'upstream refused the stream, it cannot serve it now', {
           origin: 'upstream',
           retry: 'always',
         }),

@@ -7,7 +7,7 @@ import { guardLeaks } from '../../support/leak-guard.ts';
 import { type Mesh, serviceYaml, startMesh, workloadYaml } from '../../support/mesh/mesh.ts';
 import { isAlive } from '../../support/process-table.ts';
 import { startProcess } from '../../support/processes.ts';
-import { type SteadyLoad, startLoad } from '../../support/steady-load.ts';
+import { type SteadyLoad, startLoadFor } from '../../support/steady-load.ts';
 
 guardLeaks();
 
@@ -36,7 +36,7 @@ async function bench(t: Parameters<typeof startMesh>[0]): Promise<Bench> {
   const port = mesh.proxy(web);
   await eventually(async () => (await mesh.endpoints(web, 'shop/api:80')).length === 2);
   await eventually(async () => (await ask(port, { host: 'api.shop' })).status === 200);
-  const load = startLoad({ port, host: 'api.shop', connections, pauseMs: 5 });
+  const load = startLoadFor(t, { port, host: 'api.shop', connections, pauseMs: 5 });
   await eventually(() => load.sent > 100);
   const pids = () =>
     [web, ...apis].flatMap((id) =>

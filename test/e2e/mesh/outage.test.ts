@@ -6,12 +6,12 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { startEtcd } from '../../support/etcd-server.ts';
 import { eventually } from '../../support/eventually.ts';
 import { guardLeaks } from '../../support/leak-guard.ts';
 import { type Mesh, serviceYaml, startMesh, workloadYaml } from '../../support/mesh/mesh.ts';
-import { startLoad } from '../../support/steady-load.ts';
+import { startLoadFor } from '../../support/steady-load.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
 guardLeaks();
@@ -23,6 +23,7 @@ const outageMs = Number(wanted);
 
 /** Takes away everything of the control plane, waits, gives it back; all of it under load. */
 async function endure(
+  t: TestContext,
   mesh: Mesh,
   takeAway: () => Promise<void>,
   giveBack: () => Promise<void>,
@@ -40,7 +41,7 @@ async function endure(
   const endpoints = () => mesh.endpoints(web, 'shop/api:80');
   await eventually(async () => assert.deepEqual(await endpoints(), ready) === undefined);
   const answered = new Map<string, number>();
-  const load = startLoad({
+  const load = startLoadFor(t, {
     port: mesh.proxy(web),
     host: 'api.shop',
     connections: 4,
@@ -93,6 +94,7 @@ describe('an outage of the whole control plane', () => {
   it('takes no endpoint away and fails no request: embedded store', async (t) => {
     const mesh = await startMesh(t, ['n1', 'n2']);
     await endure(
+      t,
       mesh,
       () => mesh.killPilot(),
       async () => void (await mesh.startPilot()),
@@ -106,6 +108,7 @@ describe('an outage of the whole control plane', () => {
     const pilotFlags = ['--store', 'etcd', '--etcd-endpoints', etcd.url, '--ca-key-file', key];
     const mesh = await startMesh(t, ['n1', 'n2'], { pilotFlags });
     await endure(
+      t,
       mesh,
       async () => {
         await etcd.kill();

@@ -5,7 +5,7 @@ import { eventually } from '../../support/eventually.ts';
 import { ask, open } from '../../support/http-app.ts';
 import { guardLeaks } from '../../support/leak-guard.ts';
 import { peerYaml, serviceYaml, startMesh, workloadYaml } from '../../support/mesh/mesh.ts';
-import { startLoad } from '../../support/steady-load.ts';
+import { startLoadFor } from '../../support/steady-load.ts';
 
 guardLeaks();
 
@@ -31,7 +31,7 @@ describe('certificates of six seconds', () => {
     await mesh.ready(web, api);
     const port = mesh.proxy(web);
     await eventually(async () => (await ask(port, { host: 'api.shop' })).status === 200);
-    const load = startLoad({ port, host: 'api.shop', connections: 4, pauseMs: 5 });
+    const load = startLoadFor(t, { port, host: 'api.shop', connections: 4, pauseMs: 5 });
     // One that wants to last longer than the certificate that let it in.
     const stream = await open(port, { host: 'api.shop', path: '/stream' });
     let ticks = 0;

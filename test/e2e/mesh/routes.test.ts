@@ -5,7 +5,7 @@ import { eventually } from '../../support/eventually.ts';
 import { ask } from '../../support/http-app.ts';
 import { guardLeaks } from '../../support/leak-guard.ts';
 import { serviceYaml, startMesh, workloadYaml } from '../../support/mesh/mesh.ts';
-import { startLoad } from '../../support/steady-load.ts';
+import { startLoadFor } from '../../support/steady-load.ts';
 
 guardLeaks();
 
@@ -30,7 +30,14 @@ describe('routes changed under load', () => {
     const version = async () => (await ask(port, { host: 'api.shop', path: '/version' })).body;
     await eventually(async () => (await ask(port, { host: 'api.shop' })).status === 200);
     const check = (body: string) => (/^v[12]$/.test(body) ? undefined : `answered ${body}`);
-    const load = startLoad({ port, host: 'api.shop', path: '/version', connections: 4, pauseMs: 5, check });
+    const load = startLoadFor(t, {
+      port,
+      host: 'api.shop',
+      path: '/version',
+      connections: 4,
+      pauseMs: 5,
+      check,
+    });
     for (let change = 0; change < changes; change++) {
       const from = load.sent;
       await mesh.api('POST', '/v1/changes', { changes: [routeChange(change)] });

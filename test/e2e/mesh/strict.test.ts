@@ -5,7 +5,7 @@ import { eventually } from '../../support/eventually.ts';
 import { ask } from '../../support/http-app.ts';
 import { guardLeaks } from '../../support/leak-guard.ts';
 import { peerYaml, serviceYaml, startMesh, workloadYaml } from '../../support/mesh/mesh.ts';
-import { startLoad } from '../../support/steady-load.ts';
+import { startLoadFor } from '../../support/steady-load.ts';
 
 guardLeaks();
 
@@ -26,8 +26,8 @@ describe('a workload that becomes strict under load', () => {
     const plainPort = (await mesh.instance(api)).ports[0]?.plainPort ?? 0;
     await eventually(async () => (await ask(port, { host: 'api.shop' })).status === 200);
     assert.equal((await ask(plainPort)).body, api);
-    const load = startLoad({ port, host: 'api.shop', connections: 4, pauseMs: 5 });
-    const plain = startLoad({ port: plainPort, connections: 2, pauseMs: 10 });
+    const load = startLoadFor(t, { port, host: 'api.shop', connections: 4, pauseMs: 5 });
+    const plain = startLoadFor(t, { port: plainPort, connections: 2, pauseMs: 10 });
     await eventually(() => plain.sent > 50 && load.sent > 100);
     assert.deepEqual(plain.failures, []);
 

@@ -9,7 +9,7 @@ import { eventually } from '../../support/eventually.ts';
 import { ask } from '../../support/http-app.ts';
 import { guardLeaks } from '../../support/leak-guard.ts';
 import { serviceYaml, startMesh, workloadYaml } from '../../support/mesh/mesh.ts';
-import { startLoad } from '../../support/steady-load.ts';
+import { startLoadFor } from '../../support/steady-load.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
 guardLeaks();
@@ -37,7 +37,7 @@ describe('two pilots on one store', () => {
     await eventually(async () => (await other.cli('get', 'workload', 'web', '-n', 'shop')).code === 0);
     const port = mesh.proxy(web);
     await eventually(async () => (await ask(port, { host: 'api.shop' })).status === 200);
-    const load = startLoad({ port, host: 'api.shop', connections: 2, pauseMs: 10 });
+    const load = startLoadFor(t, { port, host: 'api.shop', connections: 2, pauseMs: 10 });
 
     const { pilot: first } = await mesh.status('n1');
     const [falls, stays] = first?.startsWith('127.0.0.2') ? [other, mesh] : [mesh, other];
