@@ -23,11 +23,12 @@ import type {
 } from '../codec/codec.ts';
 import { Field, fieldKind } from '../codec/field.ts';
 import type { Filter } from '../filter/filter.ts';
-import { type TimerOwner, WheelTimer } from '../net/timer-wheel.ts';
+import type { TimerOwner } from '../net/timer-wheel.ts';
 import { flag } from '../observe/flags.ts';
 import type { Outcome } from '../observe/outcome.ts';
 import type { SeriesSet } from '../observe/series.ts';
 import type { Forwarding, Runtime } from '../runtime/runtime.ts';
+import { Deadlines } from './deadlines.ts';
 import { grpcStatusIn, grpcTimeoutMs, isGrpcType, passOnTimeout, smallNumber } from './grpc.ts';
 import { recordEnd } from './record.ts';
 import { type Answer, answerFor, endWithStatus, respond } from './respond.ts';
@@ -82,14 +83,9 @@ export class Exchange
   #requestPaused = false;
   #portFieldAt = -1;
   #isMtls = false;
-  readonly #timer = new WheelTimer(this);
+  readonly #deadlines = new Deadlines(this);
   /** What a gRPC caller allows by `grpc-timeout`, or -1. */
   #callerMs = -1;
-  #deadlineMs = Number.POSITIVE_INFINITY;
-  #attemptDeadlineMs = Number.POSITIVE_INFINITY;
-  #idleDeadlineMs = Number.POSITIVE_INFINITY;
-  /** Bytes moved when the idle time was last looked at. */
-  #seenBytes = 0;
   /** Neighbours in the context's list of live exchanges (`live-list.ts`). */
   previous: Exchange | undefined;
   next: Exchange | undefined;
@@ -123,9 +119,11 @@ export class Exchange
     cluster.active++;
     const { timeouts } = cluster.description;
     const requestMs = forwarding.requestMs ?? timeouts.requestMs;
-    if (requestMs > 0) this.#deadlineMs = this.startedMs + requestMs;
-    if (this.#callerMs >= 0) this.#deadlineMs = Math.min(this.#deadlineMs, this.startedMs + this.#callerMs);
-    if (timeouts.idleMs > 0) this.#idleDeadlineMs = this.startedMs + timeouts.idleMs;
+    const deadlines = this.#deadlines;
+    if (requestMs > 0) deadlines.requestMs = this.startedMs + requestMs;
+    if (this.#callerMs >= 0)
+      deadlines.requestMs = Math.min(deadlines.requestMs, this.startedMs + this.#callerMs);
+    deadlines.boundIdle(this.startedMs, timeouts.idleMs);
     this.#connect(undefined);
   }
 
@@ -187,7 +185,8 @@ export class Exchange
     this.#connection = connection;
     const host = this.#host as Host;
     if (host.portField !== undefined) this.#setPortField(host.portField);
-    if (this.#callerMs >= 0) passOnTimeout(this.head.fields, this.#leftMs);
+    if (this.#callerMs >= 0)
+      passOnTimeout(this.head.fields, this.#deadlines.requestMs - this.context.proxy.clock.nowMs());
     const end = this.#requestEnded && this.#heldBytes === 0 && this.#requestTrailers === undefined;
     const upstream = connection.request(this.head, end, this);
     // The codec may have failed the request within the call.
@@ -255,7 +254,7 @@ export class Exchange
     if (this.isGrpc) this.grpcStatus = grpcStatusIn(head.fields);
     const filters = (this.#forwarding as Forwarding).filters;
     for (let at = filters.length - 1; at >= 0; at--) (filters[at] as Filter).onResponse?.(head);
-    this.#attemptDeadlineMs = Number.POSITIVE_INFINITY;
+    this.#deadlines.attemptMs = Number.POSITIVE_INFINITY;
     this.#stream.sendResponse(head, end);
     if (end) this.#endResponse();
   }
@@ -306,19 +305,11 @@ export class Exchange
 
   onTimer(): void {
     if (this.stage === 'done') return;
-    const nowMs = this.context.proxy.clock.nowMs();
-    const moved = this.requestBytes + this.responseBytes;
-    if (moved !== this.#seenBytes) {
-      this.#seenBytes = moved;
-      this.#idleDeadlineMs = nowMs + (this.#forwarding as Forwarding).cluster.description.timeouts.idleMs;
-    }
-    if (nowMs >= this.#deadlineMs)
-      this.abort(timeUp('deadline_exceeded', 'the request took longer than its timeout'));
-    else if (nowMs >= this.#attemptDeadlineMs)
-      this.abort(timeUp('request_timeout', 'the upstream took too long'));
-    else if (nowMs >= this.#idleDeadlineMs)
-      this.abort(timeUp('idle_timeout', 'nothing moved for the idle time'));
-    else this.#armTimer();
+    const { clock, timers } = this.context.proxy;
+    const nowMs = clock.nowMs();
+    const error = this.#deadlines.passed(nowMs, this.requestBytes + this.responseBytes);
+    if (error === undefined) this.#deadlines.arm(timers, nowMs);
+    else this.abort(error);
   }
 
   // ── RequestView ─────────────────────────────────────────────────────────────────────────────────────────
@@ -375,21 +366,11 @@ export class Exchange
     this.endpoint = host.endpoint.id;
     this.#isMtls = this.context.peer.tls !== undefined || host.endpoint.transport !== 'plain';
     host.active++;
-    if (attemptMs !== undefined && attemptMs > 0)
-      this.#attemptDeadlineMs = this.context.proxy.clock.nowMs() + attemptMs;
-    this.#armTimer();
-    host.pool.acquire(this);
-  }
-
-  get #leftMs(): number {
-    return this.#deadlineMs - this.context.proxy.clock.nowMs();
-  }
-
-  #armTimer(): void {
-    const nextMs = Math.min(this.#deadlineMs, this.#attemptDeadlineMs, this.#idleDeadlineMs);
-    if (nextMs === Number.POSITIVE_INFINITY) return;
     const { clock, timers } = this.context.proxy;
-    timers.arm(this.#timer, Math.max(0, nextMs - clock.nowMs()));
+    const nowMs = clock.nowMs();
+    if (attemptMs !== undefined && attemptMs > 0) this.#deadlines.attemptMs = nowMs + attemptMs;
+    this.#deadlines.arm(timers, nowMs);
+    host.pool.acquire(this);
   }
 
   #mayTryAgain(): boolean {
@@ -429,7 +410,7 @@ export class Exchange
     if (this.stage === 'done') return;
     this.stage = 'done';
     const { proxy } = this.context;
-    proxy.timers.disarm(this.#timer);
+    this.#deadlines.disarm(proxy.timers);
     this.#upstream = undefined;
     this.#connection = undefined;
     this.#held = undefined;
@@ -496,8 +477,4 @@ export class Exchange
       fields.push(new Field('x-request-id', this.requestId));
     }
   }
-}
-
-function timeUp(code: 'deadline_exceeded' | 'request_timeout' | 'idle_timeout', message: string): MeshError {
-  return new MeshError(code, message, { origin: 'upstream' });
 }
