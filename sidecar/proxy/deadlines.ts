@@ -4,12 +4,12 @@
  * it is armed for the nearest and, when it fires, the request is judged anew, so a moving byte costs nothing.
  */
 import { MeshError } from '../../kit/errors.ts';
-import { type TimerOwner, type TimerWheel, WheelTimer } from '../net/timer-wheel.ts';
+import { type TimerWheel, WheelTimer } from '../net/timer-wheel.ts';
 
 const never = Number.POSITIVE_INFINITY;
 
 /** Points in time are the clock's milliseconds. */
-export class Deadlines {
+export class Deadlines extends WheelTimer {
   requestMs = never;
   attemptMs = never;
   #idleMs = never;
@@ -17,11 +17,6 @@ export class Deadlines {
   #idleForMs = 0;
   /** Bytes moved when the idle time was last looked at. */
   #seenBytes = 0;
-  readonly #timer: WheelTimer;
-
-  constructor(owner: TimerOwner) {
-    this.#timer = new WheelTimer(owner);
-  }
 
   /** From now on something has to move at least every `forMs`; 0 for no bound. */
   boundIdle(nowMs: number, forMs: number): void {
@@ -31,11 +26,11 @@ export class Deadlines {
 
   arm(timers: TimerWheel, nowMs: number): void {
     const nextMs = Math.min(this.requestMs, this.attemptMs, this.#idleMs);
-    if (nextMs !== never) timers.arm(this.#timer, Math.max(0, nextMs - nowMs));
+    if (nextMs !== never) timers.arm(this, Math.max(0, nextMs - nowMs));
   }
 
   disarm(timers: TimerWheel): void {
-    timers.disarm(this.#timer);
+    timers.disarm(this);
   }
 
   /** Which bound is passed, if any. `bytes` is what the request has moved since its start, both ways. */
