@@ -63,8 +63,14 @@ export function requestText(head: RequestHead, mode: BodyMode): string {
   if (mode === 'tunnel') text += `connection: upgrade\r\nupgrade: ${head.protocol}\r\n`;
   else if (mode === 'chunked') text += 'transfer-encoding: chunked\r\n';
   else if (head.contentLength >= 0) text += `content-length: ${head.contentLength}\r\n`;
+  else if (expectsContent(head.method)) text += 'content-length: 0\r\n';
   if (head.expectContinue) text += 'expect: 100-continue\r\n';
   return `${text}\r\n`;
+}
+
+/** Methods that give content a meaning, for which an absent body has to be told (RFC 9110 §8.6). */
+function expectsContent(method: string): boolean {
+  return method === 'POST' || method === 'PUT' || method === 'PATCH';
 }
 
 /** The connection's side of a response. */

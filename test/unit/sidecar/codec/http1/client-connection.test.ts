@@ -50,6 +50,15 @@ describe('HTTP/1.1 client: requests', () => {
     assert.match(written(), /transfer-encoding: chunked\r\n\r\n11\r\nx{17}\r\n0\r\nt: 1\r\n\r\n$/);
   });
 
+  it('says of a POST without a body that it has none, and nothing of a GET', () => {
+    const post = connect();
+    post.ask({ method: 'POST' });
+    assert.match(post.written(), /\r\ncontent-length: 0\r\n\r\n$/);
+    const get = connect();
+    get.ask({ method: 'GET' });
+    assert.doesNotMatch(get.written(), /content-length/);
+  });
+
   it('never ends a body that is shorter than declared', () => {
     const { conn, ask } = connect();
     const { stream, response } = ask({ method: 'POST', contentLength: 5 }, false);
