@@ -83,6 +83,8 @@ export class Supervisor {
   readonly #found: Map<string, FoundInstance>;
   readonly #rotation: Timer;
   #applied: Promise<unknown> = Promise.resolve();
+  /** `stopping`: placements are not followed any more. */
+  #life: 'running' | 'stopping' = 'running';
 
   constructor(init: SupervisorInit) {
     this.#init = init;
@@ -93,7 +95,10 @@ export class Supervisor {
     this.#rotation = init.clock.every(rotationPeriodMs, () => this.#rotateLogs());
   }
 
-  /** Follows `placement`: what is new in it starts, what changed starts anew, what it lacks drains and stops. */
+  /**
+   * Follows `placement`: what is new in it starts, what changed starts anew, what it lacks drains and stops. Once
+   * everything is to stop, a placement changes nothing.
+   */
   apply(placement: Placement): Promise<void> {
     const result = this.#applied.then(() => this.#follow(placement));
     this.#applied = result.catch(() => {});
@@ -129,6 +134,7 @@ export class Supervisor {
 
   /** Drains and stops everything; resolves when nothing of it runs. */
   async stopAll(): Promise<void> {
+    this.#life = 'stopping';
     await this.#applied;
     for (const id of this.#found.keys()) this.#retireFound(id);
     for (const { runner } of this.#entries.values()) runner.stop();
@@ -152,6 +158,8 @@ export class Supervisor {
   }
 
   async #follow(placement: Placement): Promise<void> {
+    // The pilot may well send one while sidecars drain: what it names must not be started again.
+    if (this.#life === 'stopping') return;
     const wanted = new Set<string>();
     for (const workload of placement.workloads) {
       for (let index = 0; index < workload.replicas; index++) {

@@ -161,8 +161,7 @@ describe('agent', () => {
     assert.deepEqual(h.pids(), pids);
     await eventually(() => pilot.sequences.at(-1) !== last);
     assert.ok((pilot.sequences.at(-1) ?? 0) > last, 'the second life counts on');
-    // A sidecar has 35 s to drain before it is killed.
-    await within(second.close('stop'), 'the stop', 60_000);
+    await within(second.close('stop'), 'the stop');
     assert.deepEqual(h.pids(), []);
   });
 

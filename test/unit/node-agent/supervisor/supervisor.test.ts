@@ -211,6 +211,17 @@ describe('supervisor', () => {
     await eventually(() => /cannot start "\/nowhere\/program"/.test(reasonOf('ghost')));
   });
 
+  it('stops for good, also where a placement comes meanwhile', async (t) => {
+    const bench = supervisorBench(t);
+    const supervisor = bench.open();
+    await supervisor.apply(placementOf(workloadOf('web')));
+    await bench.ready(supervisor, id);
+    const stopped = supervisor.stopAll();
+    await supervisor.apply(placementOf(workloadOf('web'), workloadOf('late')));
+    await within(stopped, 'the stop');
+    assert.equal(bench.running().size, 0);
+  });
+
   it('takes other ports where a stranger took one meanwhile', async (t) => {
     const bench = supervisorBench(t);
     const first = bench.open();
