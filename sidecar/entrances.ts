@@ -77,6 +77,8 @@ export class Entrances {
   readonly #unroutedOutbound: SeriesSet;
   readonly #unroutedInbound: SeriesSet;
   readonly #passThrough: PassThrough;
+  /** Set once it drains. */
+  #patienceMs: number | undefined;
 
   constructor(services: EntranceServices) {
     this.#services = services;
@@ -133,10 +135,11 @@ export class Entrances {
     for (const acceptor of this.#acceptors) acceptor.renew(credentials);
   }
 
-  /** Stops accepting; connections end as their requests do. */
-  drain(): void {
+  /** Stops accepting; connections end as their requests do, also those that are still being looked at. */
+  drain(patienceMs: number): void {
+    this.#patienceMs = patienceMs;
     for (const { listener } of this.#listeners) listener.close();
-    for (const context of this.#connections) context.connection?.drain();
+    for (const context of this.#connections) context.connection?.drain(patienceMs);
   }
 
   /** Memory is short: connections without a request close, the others after their answers; links stay. */
@@ -342,6 +345,7 @@ export class Entrances {
       ...this.#services.httpTimers,
     };
     context.connection = codec.serve(conn, context, options);
+    if (this.#patienceMs !== undefined) context.connection.drain(this.#patienceMs);
   }
 
   #outboundPlanner(

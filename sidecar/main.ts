@@ -66,13 +66,16 @@ On SIGHUP it starts its successor on the same listening sockets and drains once 
 async function run(flags: RunFlags): Promise<void> {
   const log = createLog({ program: 'sidecar', level: flags.logLevel });
   let running: Running | undefined;
+  const ending = new AbortController();
   const end = (error: unknown) => {
     if (error !== undefined) fail(error);
-    else
-      void running?.drain().then(
-        () => process.exit(0),
-        (thrown: unknown) => fail(thrown),
-      );
+    ending.abort();
+    // Told to end before it serves: there is nothing to wait for.
+    if (running === undefined) process.exit(0);
+    running.drain().then(
+      () => process.exit(0),
+      (thrown: unknown) => fail(thrown),
+    );
   };
   const onReady = (sidecar: DataPlane) => {
     log.info('sidecar ready', sidecar.addresses);
@@ -82,11 +85,18 @@ async function run(flags: RunFlags): Promise<void> {
     process.channel?.unref();
     if (flags.printReady) process.stdout.write(`${JSON.stringify({ ready: true, ...sidecar.addresses })}\n`);
   };
+  let succession: 'none' | 'under_way' = 'none';
   const replace = () => {
+    // Of two successors one would stay for ever beside the other.
+    if (running === undefined || succession === 'under_way' || ending.signal.aborted) return;
+    succession = 'under_way';
     log.info('starting a successor');
-    running?.replace().then(
+    running.replace().then(
       () => process.exit(0),
-      (thrown: unknown) => log.error('successor did not come up, going on', { reason: messageOf(thrown) }),
+      (thrown: unknown) => {
+        succession = 'none';
+        log.error('successor did not come up, going on', { reason: messageOf(thrown) });
+      },
     );
   };
   process.on('SIGHUP', replace);
@@ -101,7 +111,7 @@ async function run(flags: RunFlags): Promise<void> {
     onReady,
     onEnd: end,
     inherited: new InheritedSockets(inheritedDescriptors(process.env, process.pid)),
-    startSuccessor: (sockets: readonly OpenSocket[]) => startSuccessor(sockets, process.env),
+    startSuccessor: (sockets: readonly OpenSocket[]) => startSuccessor(sockets, process.env, ending.signal),
   };
   try {
     if (flags.config !== undefined) running = await runStatic(flags.config, options);
@@ -142,10 +152,10 @@ function work(): void {
     });
     process.exitCode = 1;
     systemClock.after(faultDrainMs, () => process.exit(1));
-    hear({ kind: 'drain' });
+    hear({ kind: 'drain', how: 'stop' });
   });
   process.on('message', (message) => hear(message as ToWorker));
-  process.on('disconnect', () => hear({ kind: 'drain' }));
+  process.on('disconnect', () => hear({ kind: 'drain', how: 'stop' }));
   // Signals to the whole group are the group's to answer.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});
 }

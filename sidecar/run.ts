@@ -17,7 +17,7 @@ import { WorkerGroup } from './workers/group.ts';
 
 /** A running sidecar, as `main.ts` holds it. */
 export interface Running {
-  /** Lets requests in flight end; resolves when the process may go. Later calls give the same promise. */
+  /** Lets requests in flight end; resolves when the process may go. Cuts a hand-over short that is under way. */
   drain(): Promise<void>;
   /**
    * Starts a successor on the same listening sockets and drains once it serves; resolves when this process may go.
@@ -55,12 +55,11 @@ export async function runStatic(path: string, options: RunOptions): Promise<Runn
   const sidecar = createSidecar(config.bootstrap, identity, config.snapshot, undefined, options);
   await sidecar.start();
   options.onReady(sidecar);
-  const drain = once(() => sidecar.drain());
   return {
-    drain,
+    drain: () => sidecar.drain('stop'),
     async replace() {
       await options.startSuccessor(sidecar.sockets);
-      await drain();
+      await sidecar.drain('hand_over');
     },
   };
 }
@@ -114,30 +113,23 @@ export function runWithAgent(agent: AgentAddress, options: RunOptions): Running 
     },
   );
   source.start();
-  const drain = once(async () => {
-    source.report('draining');
-    await sidecar?.drain();
-    source.stop();
-  });
   return {
-    drain,
+    async drain() {
+      source.report('draining');
+      await sidecar?.drain('stop');
+      source.stop();
+    },
     async replace() {
-      if (sidecar === undefined) return;
+      if (sidecar === undefined) throw new MeshError('unavailable', 'nothing to hand over yet', local);
       await options.startSuccessor(sidecar.sockets);
       // The agent speaks to the successor from now on.
       source.stop();
-      await drain();
+      await sidecar.drain('hand_over');
     },
   };
 }
 
-function once(act: () => Promise<void>): () => Promise<void> {
-  let done: Promise<void> | undefined;
-  return () => {
-    done ??= act();
-    return done;
-  };
-}
+const local = { origin: 'local' } as const;
 
 function createSidecar(
   bootstrap: Bootstrap,

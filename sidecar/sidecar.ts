@@ -14,6 +14,7 @@ import type { AdminActions } from './admin/admin.ts';
 import { AdminServer } from './admin/server.ts';
 import { createPoolFactory, type ReachServices } from './cluster/reach.ts';
 import { FieldMemo } from './codec/field-memo.ts';
+import { drainIdleMs } from './codec/http1/limits.ts';
 import { limits } from './codec/http2/limits.ts';
 import { WindowBudget } from './codec/http2/window.ts';
 import { createCodecs } from './codec/index.ts';
@@ -70,6 +71,16 @@ export type SidecarState = 'starting' | 'ready' | 'draining' | 'stopped';
 
 /** How long requests in flight may take to end. */
 const drainMs = 30_000;
+/** How long an idle connection is kept for one more request while a successor serves already. */
+const handOverIdleMs = 30_000;
+/** How long a process that has handed over may take; nobody waits for it. */
+const handOverMs = 40_000;
+/** `stop`: nobody serves after this one. `hand_over`: a successor serves on the same sockets already. */
+export type DrainKind = 'stop' | 'hand_over';
+const drainTimes: Record<DrainKind, { readonly patienceMs: number; readonly totalMs: number }> = {
+  stop: { patienceMs: drainIdleMs, totalMs: drainMs },
+  hand_over: { patienceMs: handOverIdleMs, totalMs: handOverMs },
+};
 const drainStepMs = 20;
 /** How often callers' certificates are looked at again. */
 const expiryCheckMs = 1_000;
@@ -89,6 +100,9 @@ export class Sidecar {
   #expiryTimer: Timer | undefined;
   #quietTimer: Timer | undefined;
   #warnedPorts = '';
+  #drained: Promise<void> | undefined;
+  #patientUntilMs = Number.POSITIVE_INFINITY;
+  #drainUntilMs = Number.POSITIVE_INFINITY;
 
   /** Throws ParseFailure where the snapshot does not compile, a MeshError where the identity is of no use. */
   constructor(init: SidecarInit) {
@@ -213,14 +227,27 @@ export class Sidecar {
     for (const cluster of this.#proxy.runtime.clusters.values()) cluster.replaceConnections();
   }
 
-  /** Lets everything in flight end, at most 30 s long; resolves when the sidecar may go. */
-  async drain(): Promise<void> {
-    if (this.state !== 'ready') return;
+  /**
+   * Lets everything in flight end, 30 s long at most, 40 s where a successor serves; resolves when the sidecar may go.
+   * A `stop` shortens a hand-over that is under way.
+   */
+  async drain(kind: DrainKind): Promise<void> {
+    if (this.state !== 'ready' && this.state !== 'draining') return;
+    const nowMs = this.#init.clock.nowMs();
+    const { patienceMs, totalMs } = drainTimes[kind];
+    this.#patientUntilMs = Math.min(this.#patientUntilMs, nowMs + patienceMs);
+    this.#drainUntilMs = Math.min(this.#drainUntilMs, nowMs + totalMs);
     this.state = 'draining';
-    this.#entrances.drain();
+    // Its page is the successor's from now on.
+    if (kind === 'hand_over') this.#admin.handOver();
+    this.#entrances.drain(patienceMs);
+    this.#drained ??= this.#endWhenIdle();
+    await this.#drained;
+  }
+
+  async #endWhenIdle(): Promise<void> {
     const { clock } = this.#init;
-    const untilMs = clock.nowMs() + drainMs;
-    while (this.#isBusy() && clock.nowMs() < untilMs) await sleep(clock, drainStepMs);
+    while (this.#isBusy() && clock.nowMs() < this.#drainUntilMs) await sleep(clock, drainStepMs);
     await this.stop();
   }
 
@@ -241,10 +268,10 @@ export class Sidecar {
     await this.#accessLog.close();
   }
 
+  /** Also with connections that have said nothing yet, or are in their handshake: a request may follow. */
   #isBusy(): boolean {
-    return (
-      this.#entrances.connections > 0 || this.#proxy.live.size > 0 || this.#proxy.inboundTunnels.size > 0
-    );
+    if (this.#entrances.connections > 0 || this.#metrics.active > 0) return true;
+    return this.#descriptors.downstream > 0 && this.#init.clock.nowMs() < this.#patientUntilMs;
   }
 
   /** Gives back what lies idle, on both sides. */

@@ -65,11 +65,12 @@ export function listenEnvironment(
 
 /**
  * Starts this program again, with the same arguments and these sockets; resolves when it serves. Rejects where it
- * ends or takes too long before; it is ended then.
+ * ends or takes too long before; it is ended then, and also where `signal` is aborted before it serves.
  */
 export function startSuccessor(
   sockets: readonly OpenSocket[],
   environment: Readonly<Record<string, string | undefined>>,
+  signal: AbortSignal,
 ): Promise<void> {
   const env = listenEnvironment(sockets, environment);
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
@@ -83,15 +84,19 @@ export function startSuccessor(
       child.kill('SIGKILL');
       fail(`it did not serve within ${successorMs} ms`);
     });
+    const giveUp = () => child.kill('SIGTERM');
+    signal.addEventListener('abort', giveUp, { once: true });
     const fail = (why: string, cause?: unknown) => {
       timer.cancel();
+      signal.removeEventListener('abort', giveUp);
       reject(new MeshError('unavailable', `successor: ${why}`, { origin: 'local', cause }));
     };
     child.once('error', (cause) => fail(cause.message, cause));
-    child.once('exit', (code, signal) => fail(`it ended with ${signal ?? code} before it served`));
+    child.once('exit', (code, killed) => fail(`it ended with ${killed ?? code} before it served`));
     child.on('message', (message) => {
       if (message !== successorReady) return;
       timer.cancel();
+      signal.removeEventListener('abort', giveUp);
       child.disconnect();
       child.unref();
       resolve();

@@ -69,6 +69,13 @@ export class AdminServer {
     return this.#listener?.fd;
   }
 
+  /** A successor answers from now on; connections end with their next answer. */
+  handOver(): void {
+    this.#listener?.close();
+    this.#server?.close();
+    for (const connection of this.#connections) connection.drain();
+  }
+
   close(): void {
     this.#listener?.close();
     this.#server?.close();

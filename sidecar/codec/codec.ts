@@ -87,8 +87,12 @@ export interface RequestAcceptor {
 
 /** One downstream connection as its codec serves it. */
 export interface ServerConnection {
-  /** Lets requests in flight end, says so to the peer (`connection: close`, GOAWAY), then closes. */
-  drain(): void;
+  /**
+   * Lets requests in flight end, says so to the peer (`connection: close`, GOAWAY), then closes. The peer has
+   * `patienceMs` (by default the codec's own time) to hear of it: for so long an idle connection of HTTP/1.1 is kept
+   * for one more request, and HTTP/2 waits for the answer to its warning. A later call may shorten that.
+   */
+  drain(patienceMs?: number): void;
   /** Closes now. */
   destroy(error: MeshError): void;
 }

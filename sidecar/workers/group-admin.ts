@@ -69,6 +69,10 @@ export class GroupAdmin {
     return this.#server.open(address, inherited);
   }
 
+  handOver(): void {
+    this.#server.handOver();
+  }
+
   close(): void {
     this.#server.close();
   }

@@ -21,7 +21,7 @@ import { Metrics } from '../observe/metrics.ts';
 import { compileRuntime } from '../runtime/compile.ts';
 import type { Resolver } from '../runtime/resolver.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { SidecarState } from '../sidecar.ts';
+import type { DrainKind, SidecarState } from '../sidecar.ts';
 import { adminSocketName, type InheritedSockets, type OpenSocket } from '../succession.ts';
 import { GroupAdmin } from './group-admin.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
@@ -113,13 +113,15 @@ export class WorkerGroup {
     this.#tell({ kind: 'identity', identity });
   }
 
-  async drain(): Promise<void> {
-    if (this.state !== 'ready') return;
+  /** As a sidecar's own. */
+  async drain(how: DrainKind): Promise<void> {
+    if (this.state !== 'ready' && this.state !== 'draining') return;
     this.state = 'draining';
     for (const { fd } of this.#sockets) closeSync(fd);
     this.#sockets.length = 0;
+    if (how === 'hand_over') this.#admin.handOver();
     const workers = [...this.#workers];
-    this.#tell({ kind: 'drain' });
+    this.#tell({ kind: 'drain', how });
     await Promise.all(workers.map(({ ended }) => ended));
     this.#admin.close();
     this.state = 'stopped';

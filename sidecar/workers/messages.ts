@@ -2,7 +2,7 @@
 import type { Bootstrap, IdentityBundle } from '../../mesh/bootstrap.ts';
 import type { EndpointSet, Snapshot } from '../../mesh/model.ts';
 import type { ResolveAnswer } from '../runtime/resolver.ts';
-import type { SidecarReport } from '../sidecar.ts';
+import type { DrainKind, SidecarReport } from '../sidecar.ts';
 
 export type ToWorker =
   | {
@@ -19,7 +19,7 @@ export type ToWorker =
   | { readonly kind: 'endpoints'; readonly sets: readonly EndpointSet[] }
   | { readonly kind: 'resolved'; readonly authority: string; readonly answer: ResolveAnswer }
   | { readonly kind: 'report'; readonly id: number }
-  | { readonly kind: 'drain' };
+  | { readonly kind: 'drain'; readonly how: DrainKind };
 
 export type FromWorker =
   | { readonly kind: 'ready'; readonly listening: readonly string[] }

@@ -5,7 +5,7 @@ import type { Log } from '../../kit/log.ts';
 import { systemRandom } from '../../kit/random.ts';
 import type { Snapshot } from '../../mesh/model.ts';
 import { AskingResolver } from '../runtime/resolver.ts';
-import { Sidecar } from '../sidecar.ts';
+import { type DrainKind, Sidecar } from '../sidecar.ts';
 import type { InheritedSockets } from '../succession.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 
@@ -42,9 +42,9 @@ export function createWorker(init: WorkerInit): (message: ToWorker) => void {
     await sidecar.start();
     send({ kind: 'ready', listening: sidecar.addresses.listening });
   };
-  const drain = () => {
+  const drain = (how: DrainKind) => {
     if (sidecar === undefined) onEnd();
-    else sidecar.drain().then(onEnd, onEnd);
+    else sidecar.drain(how).then(onEnd, onEnd);
   };
 
   return (message) => {
@@ -77,7 +77,7 @@ export function createWorker(init: WorkerInit): (message: ToWorker) => void {
         if (sidecar !== undefined) send({ kind: 'report', id: message.id, report: sidecar.report });
         break;
       case 'drain':
-        drain();
+        drain(message.how);
         break;
     }
   };

@@ -41,6 +41,7 @@ type Wait = 'idle' | 'head' | 'body' | 'continue' | 'write';
 
 const carryLimits = { maxBytes: maxHeadBytes, startLine: true, maxEmptyLines: maxLeadingEmptyLines } as const;
 const continueHead = { status: 100, fields: [], contentLength: -1 };
+const notDraining = Number.POSITIVE_INFINITY;
 const plainContext: RequestContext = { scheme: 'http', link: false };
 
 export class Http1ServerConnection
@@ -63,7 +64,10 @@ export class Http1ServerConnection
   #heldBytes = 0;
   /** The client sent FIN. */
   #inputEnded = false;
-  #draining = false;
+  /** How long an idle connection is still kept; `notDraining` while everything goes its way. */
+  #drainMs = notDraining;
+  /** What came before we drained is answered first, and nothing more is read meanwhile. */
+  #isReadingOut = false;
   #closesAfter = false;
   #isConsuming = false;
   /** Body bytes of this window, -1 where we did not read all the time. */
@@ -87,14 +91,19 @@ export class Http1ServerConnection
     const stream = this.#stream;
     // RFC 9110 §10.1.1: a client that was not told to go on may or may not send its body after all.
     if (stream?.awaitsContinue === true && stream.requestState === 'body') this.#closesAfter = true;
-    return this.#closesAfter || this.#draining || (this.#inputEnded && this.#held === undefined);
+    if (this.#closesAfter) return true;
+    return this.#held === undefined && (this.#inputEnded || this.#drainMs !== notDraining);
   }
 
-  drain(): void {
-    if (this.#draining) return;
-    this.#draining = true;
+  drain(patienceMs: number = drainIdleMs): void {
+    if (patienceMs >= this.#drainMs) return;
+    this.#drainMs = patienceMs;
     // A request may be on its way on an idle connection: it is still answered, with `connection: close`.
-    if (this.#state === 'idle') this.#arm('idle', drainIdleMs);
+    if (this.#state === 'idle') this.#arm('idle', patienceMs);
+    else if (this.#held !== undefined && !this.#isReadingOut) {
+      this.#isReadingOut = true;
+      this.conn.pause();
+    }
   }
 
   destroy(error: MeshError): void {
@@ -323,6 +332,10 @@ export class Http1ServerConnection
     for (const bytes of held) {
       if (this.#held !== undefined) this.#hold(bytes);
       else this.#consume(bytes, 0);
+    }
+    if (this.#isReadingOut && this.#held === undefined) {
+      this.#isReadingOut = false;
+      this.conn.resume();
     }
     if (!this.#inputEnded || this.#held !== undefined) return;
     if (this.#state === 'idle') this.#close();

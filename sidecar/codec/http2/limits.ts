@@ -88,7 +88,10 @@ export const limits = {
   noProgressMs: 30_000,
   /** The same where the peer has ended its side with its windows shut: it cannot open them any more. */
   endedPeerMs: 1000,
-  /** From the first GOAWAY of a drain to the second, at most (it normally takes one round trip). */
+  /**
+   * From the first GOAWAY of a drain to the second, at most (it normally takes one round trip). In a hand-over a peer
+   * has as long as for any other PING.
+   */
   drainSecondGoawayMs: 1000,
   tickMs: 1000,
 } as const;

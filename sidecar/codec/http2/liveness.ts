@@ -43,6 +43,7 @@ export class Liveness implements TimerOwner {
   #idleMs = 0;
   #stuckMs = 0;
   #pingMs = -1;
+  #isHurried = false;
   #bytesIn = 0;
   #bytesTaken = 0;
 
@@ -56,8 +57,9 @@ export class Liveness implements TimerOwner {
     this.#init.timers.arm(this.#timer, this.#periodMs);
   }
 
-  /** The next tick comes soon, also while nothing is in flight. */
+  /** Ticks come soon from now on, also while nothing is in flight. */
   hurry(): void {
+    this.#isHurried = true;
     this.#periodMs = limits.tickMs;
     this.start();
   }
@@ -71,7 +73,7 @@ export class Liveness implements TimerOwner {
     this.#ageMs += passedMs;
     this.#subject.onTick(passedMs / 1000);
     if (!this.#checkPeer(passedMs)) return;
-    const isQuiet = this.#subject.streams.size === 0 && this.#pingMs === -1;
+    const isQuiet = this.#subject.streams.size === 0 && this.#pingMs === -1 && !this.#isHurried;
     this.#idleMs = this.#subject.streams.size === 0 ? this.#idleMs + passedMs : 0;
     this.#periodMs = isQuiet && this.#subject.hasSettingsAck ? quietTickMs : limits.tickMs;
     this.start();

@@ -23,6 +23,8 @@ export class ServerSession extends Session implements ServerConnection {
   readonly #maxStreams: number;
   #lastStreamId = 0;
   #drain: Drain = 'none';
+  /** How long the peer may still take to answer the warning. */
+  #patienceMs: number = limits.pingTimeoutMs;
 
   constructor(init: Omit<SessionInit, 'side'>, acceptor: RequestAcceptor) {
     super({ ...init, side: 'server' });
@@ -31,8 +33,10 @@ export class ServerSession extends Session implements ServerConnection {
     this.start('server');
   }
 
-  drain(): void {
-    if (!this.isOpen || this.#drain !== 'none') return;
+  drain(patienceMs: number = limits.drainSecondGoawayMs): void {
+    if (!this.isOpen) return;
+    this.#patienceMs = Math.min(patienceMs, this.#patienceMs);
+    if (this.#drain !== 'none') return;
     this.#drain = 'warned';
     this.sendGoaway(highestStreamId, faultCode.noError, 'draining');
     this.sendPing(pingKind.drain);
@@ -49,7 +53,9 @@ export class ServerSession extends Session implements ServerConnection {
 
   override onTick(seconds: number): void {
     super.onTick(seconds);
-    if (this.#drain === 'warned') this.#finishDrain();
+    if (this.#drain !== 'warned') return;
+    this.#patienceMs -= seconds * 1000;
+    if (this.#patienceMs <= 0) this.#finishDrain();
   }
 
   protected override get lastPeerStreamId(): number {
@@ -61,7 +67,9 @@ export class ServerSession extends Session implements ServerConnection {
   }
 
   protected override isIdle(streamId: number): boolean {
-    return (streamId & 1) === 0 || streamId > this.#lastStreamId;
+    if ((streamId & 1) === 0) return true;
+    // After our last word there may be streams that we did not take up; their frames are no breach (RFC 9113 §6.8).
+    return streamId > this.#lastStreamId && this.#drain !== 'last';
   }
 
   protected override onBlock(streamId: number, endStream: boolean, result: DecodeResult): void {

@@ -281,6 +281,47 @@ describe('HTTP/1.1 server: exchanges', () => {
     second.clock.advance(drainIdleMs + 500);
     assert.equal(second.conn.state, 'closed');
   });
+
+  it('drains: an idle connection is kept as long as the caller says, or says later if that is shorter', () => {
+    const patient = serve();
+    patient.connection.drain(30_000);
+    patient.clock.advance(29_000);
+    patient.connection.drain(60_000);
+    assert.equal(patient.conn.state, 'open');
+    patient.clock.advance(1_500);
+    assert.equal(patient.conn.state, 'closed');
+    const hurried = serve();
+    hurried.connection.drain(30_000);
+    hurried.connection.drain();
+    hurried.clock.advance(drainIdleMs + 500);
+    assert.equal(hurried.conn.state, 'closed');
+  });
+
+  it('drains: pipelined requests that came before are all answered, the last with connection: close', () => {
+    const { conn, connection, receive, written, acceptor } = serve();
+    receive(get('/1') + get('/2') + get('/3'));
+    connection.drain();
+    for (let at = 0; at < 3; at++) acceptor.requests[at]?.answer();
+    assert.equal(acceptor.requests.length, 3);
+    const text = written();
+    assert.equal(text.match(/HTTP\/1\.1 200/g)?.length, 3);
+    assert.equal(text.match(/connection: close/g)?.length, 1);
+    assert.ok(text.lastIndexOf('HTTP/1.1') < text.indexOf('connection: close'));
+    assert.equal(conn.state, 'closed');
+  });
+
+  it('drains: a pipelined request that came in part is read to its end', () => {
+    const { conn, connection, receive, written, acceptor } = serve();
+    const second = get('/2');
+    receive(get('/1') + second.slice(0, 7));
+    connection.drain();
+    acceptor.requests[0]?.answer();
+    assert.equal(conn.state, 'open');
+    receive(second.slice(7));
+    acceptor.requests[1]?.answer();
+    assert.equal(written().match(/connection: close/g)?.length, 1);
+    assert.equal(conn.state, 'closed');
+  });
 });
 
 describe('HTTP/1.1 server: upgrade', () => {

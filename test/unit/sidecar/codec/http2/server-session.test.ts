@@ -337,33 +337,6 @@ describe('ServerSession', () => {
     );
   });
 
-  it('drains: a warning, the last stream after a round trip, then it closes', () => {
-    const { peer, acceptor, server } = playClient();
-    peer.send(headers(1, get));
-    server.drain();
-    const [warning, question] = peer.turn();
-    assert.equal(warning?.type, 7);
-    assert.equal(warning?.payload.readUInt32BE(0), 2 ** 31 - 1);
-    assert.equal(question?.type, 6);
-    // A request that crossed the warning is still served.
-    const [last] = peer.send(headers(3, get), ping(question?.payload, 1));
-    assert.deepEqual([last?.type, last?.payload.readUInt32BE(0)], [7, 3]);
-    assert.deepEqual(peer.send(headers(5, get)), []);
-    assert.equal(acceptor.requests.length, 2);
-    for (const { stream } of acceptor.requests) stream.sendResponse(responseHead(), true);
-    assert.equal(peer.turn().length, 2);
-    assert.equal(peer.conn.state, 'closed');
-  });
-
-  it("drains without the client's help", () => {
-    const { peer, server } = playClient();
-    server.drain();
-    peer.turn();
-    peer.bench.clock.advance(1500);
-    assert.equal(peer.turn()[0]?.type, 7);
-    assert.equal(peer.conn.state, 'closed');
-  });
-
   it('aborts what is open when the connection is lost', () => {
     const { peer, acceptor } = playClient();
     peer.send(headers(1, get));
