@@ -28,10 +28,10 @@ export interface Subject {
 
 const root = join(import.meta.dirname, '../..');
 const bundled = join(root, 'dist', 'heddle.js');
-const source = join(root, 'bin', 'heddle.ts');
+const source = join(root, 'bin', 'heddle.mjs');
 /** As the node agent starts it. */
 const flags = ['--disable-warning=ExperimentalWarning', ...sidecarNodeFlags];
-const sources = '{bin,kit,mesh,proto,certs,sidecar,node-agent,pilot,deploy/build}/**/*.ts';
+const sources = '{bin,kit,mesh,proto,certs,sidecar,node-agent,pilot,deploy/build}/**/*.{ts,mjs}';
 const readyMs = 20_000;
 
 /** Runs a sidecar for each configuration that `configure` gives, in that order, until SIGTERM or SIGINT. */

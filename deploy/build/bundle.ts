@@ -6,9 +6,10 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { build, type Metafile, type Plugin } from 'esbuild';
 
-/** Output name → source. `heddle` loads the other three only when they are asked for. */
+/** Output name → source. `heddle` loads the command line, and that one program, only when they are asked for. */
 export const bundles = {
-  heddle: 'bin/heddle.ts',
+  heddle: 'bin/heddle.mjs',
+  'command-line': 'bin/command-line.ts',
   sidecar: 'sidecar/main.ts',
   'node-agent': 'node-agent/main.ts',
   pilot: 'pilot/main.ts',
@@ -51,9 +52,10 @@ export function executable(bundled: string): string {
   return shebang + bundled.replace(/^#!.*\n/, '');
 }
 
-/** `bin` reaches each program by a dynamic import, which stays one: of the program's own bundle. */
+/** `bin` reaches what it loads by dynamic imports, which stay such: of that part's own bundle. */
 function programsApart(): Plugin {
   const fileOf = new Map<string, BundleName>([
+    ['./command-line.ts', 'command-line'],
     ['../sidecar/main.ts', 'sidecar'],
     ['../node-agent/main.ts', 'node-agent'],
     ['../pilot/main.ts', 'pilot'],
@@ -61,7 +63,7 @@ function programsApart(): Plugin {
   return {
     name: 'programs-apart',
     setup({ onResolve }) {
-      onResolve({ filter: /\/main\.ts$/ }, ({ path, kind }) => {
+      onResolve({ filter: /\/(?:main|command-line)\.ts$/ }, ({ path, kind }) => {
         const file = kind === 'dynamic-import' ? fileOf.get(path) : undefined;
         return file === undefined ? undefined : { path: `./${file}.js`, external: true };
       });

@@ -8,7 +8,7 @@
  *   node deploy/setup/prepare.mjs [start|test|bench]
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { debianPackagesFor, differences, nodeProblem } from './needs.mjs';
@@ -56,10 +56,12 @@ async function installPackages() {
 /** `npx heddle` in a clone runs the sources, as it runs the bundle where the package is installed. */
 function linkProgram() {
   const link = join(root, 'node_modules', '.bin', 'heddle');
-  const isOurs = !lstatSync(join(root, 'node_modules')).isSymbolicLink();
-  if (isOurs && !lstatSync(link, { throwIfNoEntry: false })) {
-    symlinkSync(join('..', '..', 'bin', 'heddle.ts'), link);
-  }
+  const target = join('..', '..', 'bin', 'heddle.mjs');
+  if (lstatSync(join(root, 'node_modules')).isSymbolicLink()) return;
+  const found = lstatSync(link, { throwIfNoEntry: false });
+  if (found?.isSymbolicLink() && readlinkSync(link) === target) return;
+  rmSync(link, { force: true });
+  symlinkSync(target, link);
 }
 
 function checkNode() {

@@ -43,7 +43,7 @@ registerHooks({ load(url, context, next) { appendFileSync(${JSON.stringify(loade
     const bundle = await mesh.bundle('web');
     writeFileSync(file, formatStaticConfig({ ...caller, identity: { kind: 'inline', bundle } }));
     const sidecar = await startProcess(t, {
-      args: ['--import', hook, 'bin/heddle.ts', 'sidecar', 'run', '--config', file, '--print-ready'],
+      args: ['--import', hook, 'bin/heddle.mjs', 'sidecar', 'run', '--config', file, '--print-ready'],
     });
     await sidecar.printed(/"ready":true/);
     const { outboundPort, callerAdmin } = addressesOf(caller, receiver);

@@ -202,7 +202,7 @@ describe('the shop in a mesh', () => {
 
   async function heddle(t: TestContext, ...args: string[]): Promise<string> {
     const env = { HEDDLE_DATA: join(shop.folder, 'pilot') };
-    const result = await runProcess(t, { args: [...flags, 'bin/heddle.ts', ...args], env });
+    const result = await runProcess(t, { args: [...flags, 'bin/heddle.mjs', ...args], env });
     assert.equal(result.code, 0, result.stderr);
     return result.stdout;
   }

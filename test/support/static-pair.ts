@@ -286,7 +286,7 @@ function configFile(folder: string, { account }: Side): string {
 export async function startSidecar(
   t: Scope,
   config: readonly string[],
-  { args = [], nodeArgs = [], program = 'bin/heddle.ts', wrapper = [], env = {} }: StartOptions = {},
+  { args = [], nodeArgs = [], program = 'bin/heddle.mjs', wrapper = [], env = {} }: StartOptions = {},
 ): Promise<RunningProcess> {
   const run = [...nodeArgs, program, 'sidecar', 'run', '--print-ready', ...config, ...args];
   const [command = process.execPath, ...before] = wrapper;

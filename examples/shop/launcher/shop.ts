@@ -54,7 +54,7 @@ interface Start {
 }
 
 const example = join(import.meta.dirname, '..');
-const heddleProgram = join(example, '../../bin/heddle.ts');
+const heddleProgram = join(example, '../../bin/heddle.mjs');
 const heddle = [process.execPath, '--disable-warning=ExperimentalWarning', heddleProgram];
 const nodes = ['host-1', 'host-2'] as const;
 const trustDomain = 'mesh.local';

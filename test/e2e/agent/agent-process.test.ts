@@ -19,7 +19,7 @@ import { tempFolder } from '../../support/temp-folder.ts';
 
 guardLeaks();
 
-const heddle = join(import.meta.dirname, '../../../bin/heddle.ts');
+const heddle = join(import.meta.dirname, '../../../bin/heddle.mjs');
 const web = 'shop/web.0@n1';
 const table = createProcessTable();
 

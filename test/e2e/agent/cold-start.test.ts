@@ -15,7 +15,7 @@ import { tempFolder } from '../../support/temp-folder.ts';
 
 guardLeaks();
 
-const heddle = join(import.meta.dirname, '../../../bin/heddle.ts');
+const heddle = join(import.meta.dirname, '../../../bin/heddle.mjs');
 const app = join(import.meta.dirname, '../../support/agent/echo-app.mjs');
 const table = createProcessTable();
 const local = '127.0.0.1:0';

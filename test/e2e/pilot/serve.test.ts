@@ -11,7 +11,7 @@ import { tempFolder } from '../../support/temp-folder.ts';
 
 guardLeaks();
 
-const heddle = ['--disable-warning=ExperimentalWarning', 'bin/heddle.ts'];
+const heddle = ['--disable-warning=ExperimentalWarning', 'bin/heddle.mjs'];
 const free = ['--listen', '127.0.0.1:0', '--join-listen', '127.0.0.1:0', '--http', '127.0.0.1:0'];
 
 async function serve(t: TestContext, folder: string, ...flags: string[]): Promise<RunningProcess> {

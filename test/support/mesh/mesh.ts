@@ -18,7 +18,7 @@ import { tempFolder } from '../temp-folder.ts';
 
 export const heddle = [
   '--disable-warning=ExperimentalWarning',
-  join(import.meta.dirname, '../../../bin/heddle.ts'),
+  join(import.meta.dirname, '../../../bin/heddle.mjs'),
 ];
 const app = join(import.meta.dirname, 'app.mjs');
 const table = createProcessTable();

@@ -75,7 +75,7 @@ export async function startIntercepted(
     const file = join(folder, `${account}.json`);
     const bundle = await mesh.bundle(account);
     writeFileSync(file, formatStaticConfig({ bootstrap, identity: { kind: 'inline', bundle }, snapshot }));
-    const args = ['bin/heddle.ts', 'sidecar', 'run', '--print-ready', '--config', file];
+    const args = ['bin/heddle.mjs', 'sidecar', 'run', '--print-ready', '--config', file];
     const running = await startIn(t, where, args);
     await running.printed(/"ready":true/);
     return running;
@@ -91,7 +91,7 @@ export async function startIntercepted(
     webFile,
     intercept: (...args) =>
       runProcess(t, {
-        args: ['bin/heddle.ts', 'agent', 'intercept', '--workload', 'test/web', ...args],
+        args: ['bin/heddle.mjs', 'agent', 'intercept', '--workload', 'test/web', ...args],
       }),
   };
 

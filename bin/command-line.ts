@@ -1,12 +1,5 @@
-#!/usr/bin/env -S node --disable-warning=ExperimentalWarning
-/** The one executable. It loads the program that is asked for, and nothing of the others. */
-import { readFileSync } from 'node:fs';
-import * as module from 'node:module';
-import { join } from 'node:path';
+/** The command line of the one executable: loads the program that is asked for, and nothing of the others. */
 import type { Command } from 'commander';
-
-// Before anything else is imported: with the cache the type stripper is not even loaded.
-module.enableCompileCache?.();
 
 interface Program {
   readonly description: string;
@@ -39,18 +32,13 @@ Examples:
 
 heddle PROGRAM --help and heddle PROGRAM COMMAND --help say more.`;
 
-await main(process.argv);
-
-async function main(argv: readonly string[]): Promise<void> {
+/** Runs what `argv` asks for; resolves when the command has been given to its program. */
+export async function runCommandLine(argv: readonly string[], version: string): Promise<void> {
   const [, , first = '--help'] = argv;
-  if (first === '--version' || first === '-V') {
-    process.stdout.write(`${version()}\n`);
-    return;
-  }
   const { Command } = await import('commander');
   const root = new Command('heddle')
     .description('a service mesh: sidecars, node agents, pilots')
-    .version(version(), '-V, --version', 'print the version')
+    .version(version, '-V, --version', 'print the version')
     .addHelpText('after', examples)
     .showHelpAfterError('(heddle --help says more)')
     .configureHelp({ showGlobalOptions: false });
@@ -66,20 +54,4 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   const given = argv.length > 2 ? [...argv] : [...argv, '--help'];
   await root.parseAsync(given);
-}
-
-/** The package's version: its manifest lies beside the bundle, or above the sources. */
-function version(): string {
-  for (const folder of ['.', '..']) {
-    try {
-      const manifest: unknown = JSON.parse(
-        readFileSync(join(import.meta.dirname, folder, 'package.json'), 'utf8'),
-      );
-      const { name, version: text } = manifest as { name?: unknown; version?: unknown };
-      if (name === 'heddle' && typeof text === 'string') return text;
-    } catch {
-      // The other folder has it.
-    }
-  }
-  return 'unknown';
 }
