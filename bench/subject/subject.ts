@@ -30,7 +30,7 @@ const root = join(import.meta.dirname, '../..');
 const bundled = join(root, 'dist', 'heddle.js');
 const source = join(root, 'bin', 'heddle.mjs');
 /** As the node agent starts it. */
-const flags = ['--disable-warning=ExperimentalWarning', ...sidecarNodeFlags];
+export const sidecarFlags = ['--disable-warning=ExperimentalWarning', ...sidecarNodeFlags];
 const sources = '{bin,kit,mesh,proto,certs,sidecar,node-agent,pilot,deploy/build}/**/*.{ts,mjs}';
 const readyMs = 20_000;
 
@@ -40,7 +40,7 @@ export async function runSubject(
   configure: (subject: Subject) => Promise<readonly StaticConfig[]>,
 ): Promise<void> {
   const { fromSource, ...asked } = readArguments(name);
-  const program = fromSource ? source : freshBundle();
+  const program = ownProgram({ fromSource });
   const folder = mkdtempSync(join(tmpdir(), `heddle-${name}-`));
   const children: ChildProcess[] = [];
   const end = async (code: number) => {
@@ -55,7 +55,7 @@ export async function runSubject(
     for (const [index, config] of configs.entries()) {
       const file = join(folder, `sidecar-${index}.json`);
       writeFileSync(file, formatStaticConfig(config));
-      const args = [...flags, program, 'sidecar', 'run', '--config', file, '--print-ready'];
+      const args = [...sidecarFlags, program, 'sidecar', 'run', '--config', file, '--print-ready'];
       const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
       children.push(child);
       await whenReady(child);
@@ -103,6 +103,11 @@ function hostPort(text: string | undefined): HostPort {
     throw new Error(`expected HOST:PORT, got ${text ?? 'nothing'}`);
   }
   return { host, port: number };
+}
+
+/** The program under test: the sources, or the bundle. */
+export function ownProgram({ fromSource }: { readonly fromSource: boolean }): string {
+  return fromSource ? source : freshBundle();
 }
 
 /** The bundled program, built again where a source is newer. */
