@@ -3,7 +3,7 @@
  * revision, watching from one and compaction mean the same in both stores.
  */
 import { randomUUID } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { MeshError, messageOf } from '../../kit/errors.ts';
 import type { Entry, StoreEvent } from './store.ts';
@@ -43,6 +43,8 @@ export interface VersionRow {
 export function openTables(path: string): EmbeddedTables {
   let db: DatabaseSync | undefined;
   try {
+    // SQLite would make it readable for everybody; its journal gets the same mode.
+    closeSync(openSync(path, 'a', 0o600));
     db = new DatabaseSync(path, { timeout: 0 });
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     db.exec(schema);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, renameSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { MeshError } from '../../../../kit/errors.ts';
@@ -50,6 +50,16 @@ describe('openEmbeddedStore', () => {
     const garbage = join(folder, 'garbage.db');
     writeFileSync(garbage, 'this is not a database, only some text that is long enough to be read');
     await assert.rejects(openEmbeddedStore({ path: garbage }), isUnavailable);
+  });
+
+  it('keeps its file and its journal to its own user', async (t) => {
+    const folder = tempFolder(t);
+    const store = await openEmbeddedStore({ path: join(folder, 'pilot.db') });
+    defer(t, () => store.close());
+    await store.transact({ operations: [{ kind: 'put', key: 'a', value: Buffer.from('1') }] });
+    const files = readdirSync(folder);
+    assert.deepEqual(files, ['pilot.db', 'pilot.db-wal']);
+    for (const file of files) assert.equal(statSync(join(folder, file)).mode & 0o777, 0o600, file);
   });
 
   it('lets leases end by our clock, and begins them anew when it is opened again', async (t) => {
