@@ -1,9 +1,12 @@
 /** Sidecars without agent or pilot: files made offline by `heddle pilot build`, identities from files. */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { hopConfig } from '../../../bench/subject/static.ts';
 import type { IdentityBundle } from '../../../mesh/bootstrap.ts';
+import { formatStaticConfig } from '../../../proto/static-config.ts';
 import { createTestMesh } from '../../support/certificates.ts';
 import { eventually } from '../../support/eventually.ts';
 import { freePort, freePorts } from '../../support/free-port.ts';
@@ -121,4 +124,25 @@ describe('sidecars from files', () => {
       assert.deepEqual(await sidecar.stop(), { code: 0, signal: null });
     }
   });
+
+  it('end when they are told to before they serve', async (t) => {
+    const [listen = 0, upstream = 0, outbound = 0, admin = 0] = await freePorts(4);
+    const host = '127.0.0.1';
+    const config = hopConfig({ host, port: listen }, { host, port: upstream }, { outbound, admin });
+    const file = join(tempFolder(t), 'sidecar.json');
+    writeFileSync(file, formatStaticConfig(config));
+    const sidecar = await startProcess(t, { args: [...heddle, 'sidecar', 'run', '--config', file] });
+    // The admin page opens first of all.
+    await eventually(() => isOpen(admin), { everyMs: 1 });
+    sidecar.signal('SIGTERM');
+    assert.deepEqual(await sidecar.exited, { code: 0, signal: null });
+  });
 });
+
+function isOpen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+}
