@@ -81,6 +81,8 @@ export interface RequestAcceptor {
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): RequestReceiver;
   /** A message that never became a request was refused with `status` (400, 431, …): for log and metrics. */
   onRefused(status: number, error: MeshError): void;
+  /** The peer was cut off, for it cost more than it brought; `onConnectionClosed` follows. */
+  onFlooded(error: MeshError): void;
   /** The connection is over; called once. */
   onConnectionClosed(): void;
 }

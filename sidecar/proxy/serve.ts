@@ -125,6 +125,11 @@ export class ServeContext implements RequestAcceptor {
     this.proxy.log.debug('message refused', { status, reason: error.message, from: this.peer.address });
   }
 
+  onFlooded(error: MeshError): void {
+    this.proxy.metrics.floods++;
+    this.proxy.log.debug('flood ended', { reason: error.message, from: this.peer.address });
+  }
+
   onConnectionClosed(): void {
     this.#connections.delete(this);
   }
