@@ -169,11 +169,17 @@ export class Exchange
       this.refuse(error);
       return;
     }
+    this.#leaveUpstream(error);
+    this.#endShort(error);
+  }
+
+  /** The response has begun and cannot become whole: a gRPC caller learns why, any other that it is cut. */
+  #endShort(error: MeshError): void {
     const answer = answerFor(error);
     this.flags |= answer.flag;
     this.detail = error.message;
-    this.#leaveUpstream(error);
-    if (this.isGrpc) {
+    // In HTTP/1.1 trailers are often ignored, and what ends with them looks whole.
+    if (this.isGrpc && this.context.protocol === 'http2') {
       this.grpcStatus = answer.grpcStatus;
       endWithStatus(this.#stream, answer, error.message);
     } else this.#stream.reset(error);
@@ -278,10 +284,7 @@ export class Exchange
     this.#upstream = undefined;
     this.#connection = undefined;
     if (this.stage === 'responding') {
-      this.flags |= answerFor(error).flag;
-      this.detail = error.message;
-      this.#stream.reset(error);
-      this.#finish();
+      this.#endShort(error);
       return;
     }
     if (

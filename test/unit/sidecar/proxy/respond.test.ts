@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { type ErrorCode, MeshError } from '../../../../kit/errors.ts';
 import type { ResponseHead, ServerStream } from '../../../../sidecar/codec/codec.ts';
 import type { Field } from '../../../../sidecar/codec/field.ts';
+import { StreamReset } from '../../../../sidecar/codec/http2/fault.ts';
 import { answerFor, endWithStatus, respond } from '../../../../sidecar/proxy/respond.ts';
 
 /** HTTP status and gRPC status of what goes wrong on our side or beyond. */
@@ -78,6 +79,15 @@ describe('answers in place of an upstream', () => {
       assert.equal(fieldValue(begun.trailers, 'grpc-status'), `${grpcStatus}`);
     });
   }
+
+  it("reads the gRPC status out of the upstream's reset", () => {
+    const statusOf = (code: number) => answerFor(new StreamReset(code)).grpcStatus;
+    assert.deepEqual(
+      Array.from({ length: 15 }, (_, code) => statusOf(code)),
+      [13, 13, 13, 13, 13, 2, 13, 14, 1, 13, 13, 8, 7, 2, 13],
+    );
+    assert.equal(answerFor(new StreamReset(8)).status, 502);
+  });
 
   it('has no answer for who has gone', () => {
     const gone = answerFor(new MeshError('connection_reset', 'bye', { origin: 'downstream' }));
