@@ -41,18 +41,9 @@ export function memoryParts() {
  * library keep both after a burst, and a process that stays at its limit would shed for ever.
  */
 export function releaseMemory(): void {
-  // The thorough kind, which also gives the room of the young generation back.
-  collect('last-resort');
-}
-
-/** The same in one short pass, for a process that has work to do. */
-export function releaseGarbage(): void {
-  collect('regular');
-}
-
-function collect(flavor: CollectOptions['flavor']): void {
   collector ??= findCollector();
-  collector({ type: 'major', execution: 'sync', flavor });
+  // The thorough kind, which also gives the room of the young generation back.
+  collector({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   trim ??= findTrim();
   trim();
 }
@@ -63,7 +54,7 @@ let trim: (() => void) | undefined;
 interface CollectOptions {
   readonly type: 'major';
   readonly execution: 'sync';
-  readonly flavor: 'regular' | 'last-resort';
+  readonly flavor: 'last-resort';
 }
 
 /** Node shows V8's collector only where a flag asks for it; a new context has it from then on. */

@@ -18,8 +18,6 @@ export interface GroupView {
   readonly workers: () => Iterable<WorkerProcess>;
   readonly snapshot: () => Snapshot;
   readonly state: () => SidecarState;
-  /** Workers that ended unasked. */
-  readonly ended: () => number;
   readonly drain: () => void;
 }
 
@@ -51,8 +49,7 @@ export class GroupAdmin {
             process.pid,
             all.map((report) => report.gauges),
           );
-          const metrics = sumReadings(all.map((report) => report.metrics));
-          return renderMetrics(metrics, { ...gauges, workersEnded: view.ended() });
+          return renderMetrics(sumReadings(all.map((report) => report.metrics)), gauges);
         },
         config: () => view.snapshot(),
         clusters: async () =>

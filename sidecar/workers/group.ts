@@ -48,7 +48,6 @@ export class WorkerGroup {
   readonly #init: GroupInit;
   readonly #sockets: OpenSocket[] = [];
   readonly #workers = new Set<WorkerProcess>();
-  #ended = 0;
   readonly #admin: GroupAdmin;
   /** Snapshots are compiled here first, so that a bad one is refused before a worker sees it. */
   readonly #checking = { metrics: new Metrics(), random: systemRandom, createPool: idlePool };
@@ -66,7 +65,6 @@ export class WorkerGroup {
       workers: () => this.#workers,
       snapshot: () => this.#snapshot,
       state: () => this.state,
-      ended: () => this.#ended,
       drain: init.onDrainAsked,
     });
   }
@@ -179,9 +177,7 @@ export class WorkerGroup {
     this.#workers.add(worker);
     void worker.ended.then((why) => {
       this.#workers.delete(worker);
-      if (this.state !== 'ready') return;
-      this.#ended++;
-      log.error('worker ended', { pid: worker.pid, why });
+      if (this.state === 'ready') log.error('worker ended', { pid: worker.pid, why });
     });
     worker.send({
       kind: 'start',

@@ -43,7 +43,6 @@ export class FrameReader {
   #padLeft = 0;
   #isInData = false;
   #isStopped = false;
-  #isHeld = false;
 
   /** A server's reader expects the client's preface first. */
   constructor(sink: FrameSink, side: 'server' | 'client') {
@@ -56,18 +55,10 @@ export class FrameReader {
     this.#isStopped = true;
   }
 
-  /** Stops after the frame at hand. */
-  hold(): void {
-    this.#isHeld = true;
-  }
-
-  /** Returns what `hold` left unread of the chunk, or undefined. */
-  read(chunk: Buffer): Buffer | undefined {
-    this.#isHeld = false;
+  read(chunk: Buffer): void {
     let pos = this.#prefaceSeen < preface.length ? this.#readPreface(chunk) : 0;
     if (this.#carried > 0 && pos < chunk.length) pos = this.#readCarried(chunk, pos);
     while (pos < chunk.length && !this.#isStopped) {
-      if (this.#isHeld) return chunk.subarray(pos);
       if (this.#isInData) {
         pos = this.#readData(chunk, pos);
         continue;
@@ -75,11 +66,10 @@ export class FrameReader {
       const next = this.#readFrame(chunk, pos, chunk.length);
       if (next === -1) {
         this.#keep(chunk, pos, chunk.length);
-        return undefined;
+        return;
       }
       pos = next;
     }
-    return undefined;
   }
 
   #readPreface(chunk: Buffer): number {
