@@ -15,7 +15,7 @@ import type {
 } from '../mesh/bootstrap.ts';
 import { isOpaque } from '../mesh/model.ts';
 import type { ReachServices } from './cluster/reach.ts';
-import type { Codec } from './codec/codec.ts';
+import type { Codec, HttpVersion } from './codec/codec.ts';
 import {
   everyAddress,
   linkDoor,
@@ -27,7 +27,7 @@ import {
   takenInboundDoor,
   takenOutboundDoor,
 } from './doors.ts';
-import type { PeerTls } from './net/conn.ts';
+import type { Peer, PeerTls } from './net/conn.ts';
 import { type Detected, detectMs, detectSocket } from './net/detect.ts';
 import type { DialTarget } from './net/dial.ts';
 import { isFamilyMissing, type Listener, listen, listenLocal } from './net/listener.ts';
@@ -149,12 +149,15 @@ export class Entrances {
 
   /** Nobody stays longer than the certificate that let him in. */
   endExpired(): void {
-    const nowMs = this.#services.proxy.clock.wallMs();
+    const { clock, inboundTunnels } = this.#services.proxy;
+    const nowMs = clock.wallMs();
     for (const context of [...this.#connections]) {
-      const { tls } = context.peer;
-      if (tls?.notAfterMs === undefined || tls.notAfterMs > nowMs) continue;
-      const message = `the certificate of ${tls.identity ?? 'the peer'} has ended`;
-      context.connection?.destroy(new MeshError('identity_refused', message, { origin: 'downstream' }));
+      const error = whyExpired(context.peer, nowMs);
+      if (error !== undefined) context.connection?.destroy(error);
+    }
+    for (const { tunnel, peer } of [...inboundTunnels]) {
+      const error = whyExpired(peer, nowMs);
+      if (error !== undefined) tunnel.abort(error);
     }
   }
 
@@ -330,7 +333,7 @@ export class Entrances {
     this.#serve(this.#plainConn(socket), detected === 'http2' ? 'http2' : 'http1', planner, 'plain');
   }
 
-  #serve(conn: SocketConn, protocol: string, planner: Planner, kind: 'link' | 'plain'): void {
+  #serve(conn: SocketConn, protocol: HttpVersion, planner: Planner, kind: 'link' | 'plain'): void {
     const { proxy, reach } = this.#services;
     const codec = reach.codecs.get(protocol) as Codec;
     const isLink = kind === 'link';
@@ -364,4 +367,10 @@ export class Entrances {
     const peer = { ...peerOf(socket), tls };
     return new SocketConn(socket, this.#services.reach.net, { origin: 'downstream', peer });
   }
+}
+
+function whyExpired({ tls }: Peer, nowMs: number): MeshError | undefined {
+  if (tls?.notAfterMs === undefined || tls.notAfterMs > nowMs) return undefined;
+  const message = `the certificate of ${tls.identity ?? 'the peer'} has ended`;
+  return new MeshError('identity_refused', message, { origin: 'downstream' });
 }

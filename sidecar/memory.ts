@@ -41,9 +41,18 @@ export function memoryParts() {
  * library keep both after a burst, and a process that stays at its limit would shed for ever.
  */
 export function releaseMemory(): void {
-  collector ??= findCollector();
   // The thorough kind, which also gives the room of the young generation back.
-  collector({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  collect('last-resort');
+}
+
+/** The same in one short pass, for a process that has work to do. */
+export function releaseGarbage(): void {
+  collect('regular');
+}
+
+function collect(flavor: CollectOptions['flavor']): void {
+  collector ??= findCollector();
+  collector({ type: 'major', execution: 'sync', flavor });
   trim ??= findTrim();
   trim();
 }
@@ -54,7 +63,7 @@ let trim: (() => void) | undefined;
 interface CollectOptions {
   readonly type: 'major';
   readonly execution: 'sync';
-  readonly flavor: 'last-resort';
+  readonly flavor: 'regular' | 'last-resort';
 }
 
 /** Node shows V8's collector only where a flag asks for it; a new context has it from then on. */

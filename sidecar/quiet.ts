@@ -1,6 +1,7 @@
 /**
  * Gives memory back after a burst. V8 keeps a young generation of the size that the traffic once needed, and
- * collects when the next allocations come; a process that has fallen quiet would hold both for days.
+ * collects when the next allocations come; a process that has fallen quiet would hold both for days. What a flood
+ * leaves behind is given back also while others are served, for these need not come near the next collection.
  */
 import type { Clock, Timer } from '../kit/clock.ts';
 
@@ -28,5 +29,32 @@ export function releaseWhenQuiet({ clock, work, release }: QuietInit): Timer {
       release();
     }
     before = now;
+  });
+}
+
+/** How often floods are looked for, and so many looks without another after which what they left is given back. */
+export const floodCheckMs = 1_000;
+export const calmChecks = 3;
+
+export interface FloodsInit {
+  readonly clock: Clock;
+  /** Connections cut off so far. */
+  readonly floods: () => number;
+  readonly release: () => void;
+}
+
+/** Watches until the timer that it returns is cancelled. */
+export function releaseAfterFloods({ clock, floods, release }: FloodsInit): Timer {
+  let seen = floods();
+  let calm = 0;
+  let isDue = false;
+  return clock.every(floodCheckMs, () => {
+    const now = floods();
+    calm = now === seen ? calm + 1 : 0;
+    isDue ||= now !== seen;
+    seen = now;
+    if (!isDue || calm < calmChecks) return;
+    isDue = false;
+    release();
   });
 }

@@ -20,7 +20,7 @@ import { WindowBudget } from './codec/http2/window.ts';
 import { createCodecs } from './codec/index.ts';
 import { Entrances } from './entrances.ts';
 import { exposedPorts } from './exposure.ts';
-import { memoryParts, releaseMemory, usedMemory } from './memory.ts';
+import { memoryParts, releaseGarbage, releaseMemory, usedMemory } from './memory.ts';
 import { DescriptorBudget, openFilesLimit } from './net/descriptors.ts';
 import { createFlusher } from './net/flush.ts';
 import { OwnSources } from './net/own-sources.ts';
@@ -35,7 +35,8 @@ import { LiveList } from './proxy/live-list.ts';
 import { noPressure } from './proxy/pressure.ts';
 import { RequestIds } from './proxy/request-ids.ts';
 import type { ProxyState } from './proxy/serve.ts';
-import { releaseWhenQuiet } from './quiet.ts';
+import { DateStamp } from './proxy/stamp.ts';
+import { releaseAfterFloods, releaseWhenQuiet } from './quiet.ts';
 import { compileRuntime, settleClusters } from './runtime/compile.ts';
 import type { Resolver } from './runtime/resolver.ts';
 import type { Runtime } from './runtime/runtime.ts';
@@ -99,6 +100,7 @@ export class Sidecar {
   #credentials: TlsCredentials | undefined;
   #expiryTimer: Timer | undefined;
   #quietTimer: Timer | undefined;
+  #floodTimer: Timer | undefined;
   #warnedPorts = '';
   #drained: Promise<void> | undefined;
   #patientUntilMs = Number.POSITIVE_INFINITY;
@@ -124,6 +126,7 @@ export class Sidecar {
       metrics: this.#metrics,
       accessLog: this.#accessLog,
       requestIds: new RequestIds(),
+      dates: new DateStamp(clock),
       random,
       live: new LiveList(),
       log,
@@ -186,8 +189,10 @@ export class Sidecar {
     this.#overload.start();
     const metrics = this.#metrics;
     const work = () => metrics.ended + metrics.accepted;
-    this.#quietTimer = releaseWhenQuiet({ clock: this.#init.clock, work, release: releaseMemory });
-    this.#expiryTimer = this.#init.clock.every(expiryCheckMs, () => this.#entrances.endExpired());
+    const { clock } = this.#init;
+    this.#quietTimer = releaseWhenQuiet({ clock, work, release: releaseMemory });
+    this.#floodTimer = releaseAfterFloods({ clock, floods: () => metrics.floods, release: releaseGarbage });
+    this.#expiryTimer = clock.every(expiryCheckMs, () => this.#entrances.endExpired());
     this.state = 'ready';
     await this.#warnOfExposure();
   }
@@ -258,6 +263,7 @@ export class Sidecar {
     this.#expiryTimer?.cancel();
     this.#overload.stop();
     this.#quietTimer?.cancel();
+    this.#floodTimer?.cancel();
     this.#entrances.close(error);
     for (const cluster of this.#proxy.runtime.clusters.values()) cluster.destroy(error);
     for (const { app, http2 } of this.#proxy.runtime.inbound.values()) {
@@ -322,6 +328,7 @@ export class Sidecar {
       connectionsOpen: { downstream: this.#descriptors.downstream, upstream: this.#descriptors.upstream },
       connectionsDropped: this.#descriptors.dropped,
       dialsRefused: this.#descriptors.refusedDials,
+      workersEnded: 0,
     };
   }
 

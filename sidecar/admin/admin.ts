@@ -43,6 +43,7 @@ export class AdminAcceptor implements RequestAcceptor {
   }
 
   onRefused(_status: number, _error: MeshError): void {}
+  onFlooded(_error: MeshError): void {}
   onConnectionClosed(): void {
     this.#onClosed();
   }

@@ -81,6 +81,8 @@ export interface RequestAcceptor {
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): RequestReceiver;
   /** A message that never became a request was refused with `status` (400, 431, …): for log and metrics. */
   onRefused(status: number, error: MeshError): void;
+  /** The peer was cut off, for it cost more than it brought; `onConnectionClosed` follows. */
+  onFlooded(error: MeshError): void;
   /** The connection is over; called once. */
   onConnectionClosed(): void;
 }
@@ -144,9 +146,12 @@ export interface ClientConnectionOwner {
   onClosed(connection: ClientConnection, error: MeshError | undefined): void;
 }
 
+/** The codecs that there are, by name. */
+export type HttpVersion = 'http1' | 'http2';
+
 /** A protocol of the data path. A new one is one folder and one line in `index.ts`. */
 export interface Codec {
-  readonly name: string;
+  readonly name: HttpVersion;
   /** The ALPN name (RFC 7301). */
   readonly alpn: string;
   serve(conn: Conn, acceptor: RequestAcceptor, options: CodecOptions): ServerConnection;

@@ -73,4 +73,6 @@ export interface Flushable {
 export interface Flusher {
   /** Does nothing for what is scheduled already. */
   schedule(flushable: Flushable): void;
+  /** The same after what other connections brought meanwhile: from within a `flush`, in the next loop turn. */
+  postpone(flushable: Flushable): void;
 }

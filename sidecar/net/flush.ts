@@ -11,12 +11,25 @@ export function createFlusher(): Flusher {
 
 class TurnFlusher implements Flusher {
   #queue: Flushable[] = [];
+  /** For the run after the one at work, if one is. */
+  #postponed: Flushable[] = [];
   #armed = false;
 
   schedule(flushable: Flushable): void {
     if (flushable.flushScheduled) return;
     flushable.flushScheduled = true;
     this.#queue.push(flushable);
+    this.#arm();
+  }
+
+  postpone(flushable: Flushable): void {
+    if (flushable.flushScheduled) return;
+    flushable.flushScheduled = true;
+    this.#postponed.push(flushable);
+    this.#arm();
+  }
+
+  #arm(): void {
     if (this.#armed) return;
     this.#armed = true;
     setImmediate(runFlush, this);
@@ -24,6 +37,11 @@ class TurnFlusher implements Flusher {
 
   run(): void {
     const queue = this.#queue;
+    if (this.#postponed.length > 0) {
+      const due = this.#postponed;
+      this.#postponed = [];
+      for (let i = 0; i < due.length; i++) queue.push(due[i] as Flushable);
+    }
     let at = 0;
     try {
       while (at < queue.length) {
@@ -39,6 +57,7 @@ class TurnFlusher implements Flusher {
       } else {
         queue.length = 0;
         this.#armed = false;
+        if (this.#postponed.length > 0) this.#arm();
       }
     }
   }

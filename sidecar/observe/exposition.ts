@@ -25,6 +25,8 @@ export interface Gauges {
   readonly connectionsOpen: { readonly downstream: number; readonly upstream: number };
   readonly connectionsDropped: number;
   readonly dialsRefused: number;
+  /** Worker processes that ended unasked; each was replaced. */
+  readonly workersEnded: number;
 }
 
 /** The gauges of several workers as those of one sidecar: sums, the oldest version, the first expiry. */
@@ -46,6 +48,7 @@ export function joinGauges(pid: number, all: readonly Gauges[]): Gauges {
     },
     connectionsDropped: total(({ connectionsDropped }) => connectionsDropped),
     dialsRefused: total(({ dialsRefused }) => dialsRefused),
+    workersEnded: total(({ workersEnded }) => workersEnded),
   };
 }
 
@@ -90,6 +93,7 @@ export async function renderMetrics(metrics: MetricsReading, gauges: Gauges): Pr
   gauge(metricNames.active, 'Requests in progress').set(metrics.active);
   counter(metricNames.connections, 'Downstream connections accepted').inc(metrics.accepted);
   counter(metricNames.refused, 'Messages refused before they were a request').inc(metrics.refused);
+  counter(metricNames.floods, 'Connections cut off for a flood').inc(metrics.floods);
   counter(metricNames.logDropped, 'Access log lines dropped').inc(gauges.accessLogDropped);
   counter(metricNames.configRejected, 'Snapshots refused').inc(metrics.configRejected);
   gauge(metricNames.pid, 'The process that answers').set(gauges.pid);
@@ -113,6 +117,7 @@ export async function renderMetrics(metrics: MetricsReading, gauges: Gauges): Pr
     gauges.connectionsDropped,
   );
   counter(metricNames.dialsRefused, 'Connections not made for want of descriptors').inc(gauges.dialsRefused);
+  counter(metricNames.workersEnded, 'Workers that ended unasked and were replaced').inc(gauges.workersEnded);
   return { contentType: registry.contentType, body: `${await registry.metrics()}${durationText(metrics)}` };
 }
 

@@ -34,6 +34,7 @@ export const metricNames = {
   active: 'heddle_requests_active',
   connections: 'heddle_connections_total',
   refused: 'heddle_requests_refused_total',
+  floods: 'heddle_floods_total',
   logDropped: 'heddle_access_log_dropped_total',
   pid: 'heddle_process_pid',
   configVersion: 'heddle_config_version',
@@ -46,6 +47,7 @@ export const metricNames = {
   connectionsOpen: 'heddle_connections_open',
   connectionsDropped: 'heddle_connections_dropped_total',
   dialsRefused: 'heddle_dials_refused_total',
+  workersEnded: 'heddle_workers_ended_total',
 } as const;
 
 const statusClasses = 6;
@@ -94,6 +96,8 @@ export class Metrics {
   /** Requests that have ended. */
   ended = 0;
   refused = 0;
+  /** Connections that were cut off, for they cost more than they brought. */
+  floods = 0;
   configRejected = 0;
 
   /** The id of the series with these labels; made where it is new. Not for the path: keep the id. */
@@ -161,6 +165,7 @@ export class Metrics {
       active: this.active,
       accepted: this.accepted,
       refused: this.refused,
+      floods: this.floods,
       configRejected: this.configRejected,
     };
   }
@@ -180,6 +185,7 @@ export interface MetricsReading {
   readonly active: number;
   readonly accepted: number;
   readonly refused: number;
+  readonly floods: number;
   readonly configRejected: number;
 }
 
@@ -214,6 +220,7 @@ export function sumReadings(readings: readonly MetricsReading[]): MetricsReading
     active: total(({ active }) => active),
     accepted: total(({ accepted }) => accepted),
     refused: total(({ refused }) => refused),
+    floods: total(({ floods }) => floods),
     configRejected: total(({ configRejected }) => configRejected),
   };
 }

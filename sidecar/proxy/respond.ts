@@ -2,6 +2,7 @@
 import type { ErrorCode, MeshError } from '../../kit/errors.ts';
 import type { ResponseHead, ServerStream } from '../codec/codec.ts';
 import { Field } from '../codec/field.ts';
+import { faultCode, StreamReset } from '../codec/http2/fault.ts';
 import { flag } from '../observe/flags.ts';
 
 export interface Answer {
@@ -14,6 +15,7 @@ export interface Answer {
 /** gRPC status codes, https://grpc.io/docs/guides/status-codes. */
 const grpc = {
   cancelled: 1,
+  unknown: 2,
   deadline: 4,
   denied: 7,
   exhausted: 8,
@@ -49,6 +51,16 @@ const byCode: Partial<Record<ErrorCode, Answer>> = {
   unavailable: { status: 503, flag: flag.noCluster, grpcStatus: grpc.unavailable },
 };
 
+/** What a reset by the upstream means to gRPC (gRPC over HTTP/2, "Errors"); INTERNAL where it is not named. */
+const grpcByReset: ReadonlyMap<number, number> = new Map([
+  [faultCode.streamClosed, grpc.unknown],
+  [faultCode.refusedStream, grpc.unavailable],
+  [faultCode.cancel, grpc.cancelled],
+  [faultCode.enhanceYourCalm, grpc.exhausted],
+  [faultCode.inadequateSecurity, grpc.denied],
+  [faultCode.http11Required, grpc.unknown],
+]);
+
 const ourFault: Answer = { status: 500, flag: flag.internal, grpcStatus: grpc.internal };
 const downstreamGone: Answer = { status: 0, flag: flag.downstreamClosed, grpcStatus: grpc.cancelled };
 const downstreamBroke: Answer = { status: 400, flag: flag.downstreamProtocol, grpcStatus: grpc.internal };
@@ -59,7 +71,9 @@ export function answerFor(error: MeshError): Answer {
       ? downstreamBroke
       : downstreamGone;
   }
-  return byCode[error.code] ?? ourFault;
+  const answer = byCode[error.code] ?? ourFault;
+  if (!(error instanceof StreamReset)) return answer;
+  return { ...answer, grpcStatus: grpcByReset.get(error.resetCode) ?? grpc.internal };
 }
 
 const plainText = new Field('content-type', 'text/plain; charset=utf-8');
@@ -67,14 +81,22 @@ const grpcType = new Field('content-type', 'application/grpc');
 const retryAfter = new Field('retry-after', '1');
 
 /** Answers with a small text that says why; a gRPC caller gets a trailers-only reply of the same meaning. */
-export function respond(stream: ServerStream, answer: Answer, message: string, isGrpc: boolean): void {
+export function respond(
+  stream: ServerStream,
+  answer: Answer,
+  message: string,
+  isGrpc: boolean,
+  date: Field | undefined,
+): void {
   if (isGrpc) {
     const fields = [grpcType, ...statusFields(answer, message)];
+    if (date !== undefined) fields.push(date);
     stream.sendResponse({ status: 200, fields, contentLength: -1 }, true);
     return;
   }
   const body = Buffer.from(`${message}\n`, 'utf8');
   const fields = answer.status === 503 ? [plainText, retryAfter] : [plainText];
+  if (date !== undefined) fields.push(date);
   const head: ResponseHead = { status: answer.status, fields, contentLength: body.length };
   stream.sendResponse(head, false);
   stream.sendData(body);

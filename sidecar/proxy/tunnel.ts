@@ -159,8 +159,10 @@ export class Tunnel implements Outcome, TimerOwner {
   }
 
   closed(side: Side, error: MeshError | undefined): void {
+    // `abort` resets both sides; an end in good order would come before its RST.
+    if (this.#state === 'closed') return;
     const hasEnded = side === 'downstream' ? this.#hasDownstreamEnded : this.#hasUpstreamEnded;
-    if (this.#state !== 'closed' && (error !== undefined || !hasEnded)) {
+    if (error !== undefined || !hasEnded) {
       this.abort(error ?? gone(side));
       return;
     }

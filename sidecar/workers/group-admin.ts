@@ -18,6 +18,8 @@ export interface GroupView {
   readonly workers: () => Iterable<WorkerProcess>;
   readonly snapshot: () => Snapshot;
   readonly state: () => SidecarState;
+  /** Workers that ended unasked. */
+  readonly ended: () => number;
   readonly drain: () => void;
 }
 
@@ -49,7 +51,8 @@ export class GroupAdmin {
             process.pid,
             all.map((report) => report.gauges),
           );
-          return renderMetrics(sumReadings(all.map((report) => report.metrics)), gauges);
+          const metrics = sumReadings(all.map((report) => report.metrics));
+          return renderMetrics(metrics, { ...gauges, workersEnded: view.ended() });
         },
         config: () => view.snapshot(),
         clusters: async () =>

@@ -48,6 +48,7 @@ export class WorkerGroup {
   readonly #init: GroupInit;
   readonly #sockets: OpenSocket[] = [];
   readonly #workers = new Set<WorkerProcess>();
+  #ended = 0;
   readonly #admin: GroupAdmin;
   /** Snapshots are compiled here first, so that a bad one is refused before a worker sees it. */
   readonly #checking = { metrics: new Metrics(), random: systemRandom, createPool: idlePool };
@@ -65,6 +66,7 @@ export class WorkerGroup {
       workers: () => this.#workers,
       snapshot: () => this.#snapshot,
       state: () => this.state,
+      ended: () => this.#ended,
       drain: init.onDrainAsked,
     });
   }
@@ -177,7 +179,9 @@ export class WorkerGroup {
     this.#workers.add(worker);
     void worker.ended.then((why) => {
       this.#workers.delete(worker);
-      if (this.state === 'ready') log.error('worker ended', { pid: worker.pid, why });
+      if (this.state !== 'ready') return;
+      this.#ended++;
+      log.error('worker ended', { pid: worker.pid, why });
     });
     worker.send({
       kind: 'start',

@@ -54,6 +54,29 @@ describe('h2 floods', () => {
     assert.equal(acceptor.requests.filter(({ aborted }) => aborted === undefined).length, 0);
   });
 
+  it('a burst of requests: 32 of a read at once, the others a turn later each', () => {
+    const { peer, acceptor } = playClient();
+    const { conn, bench } = peer;
+    conn.receive(Buffer.concat(Array.from({ length: 90 }, (_, i) => headers(1 + 2 * i, short))));
+    assert.deepEqual([acceptor.requests.length, conn.isPaused], [32, true]);
+    conn.receive(headers(181, short));
+    conn.receiveEnd();
+    bench.flusher.oneTurn();
+    assert.deepEqual([acceptor.requests.length, conn.isPaused], [64, true]);
+    bench.flusher.oneTurn();
+    assert.deepEqual([acceptor.requests.length, conn.isPaused], [91, false]);
+    assert.ok(acceptor.requests.every(({ aborted }) => aborted === undefined));
+  });
+
+  it('a burst that is taken back in the same read costs no more than its first part at once', () => {
+    const { peer, acceptor } = playClient();
+    const pairs = Array.from({ length: 700 }, (_, i) => [headers(1 + 2 * i, short), rst(1 + 2 * i, 8)]);
+    peer.conn.receive(Buffer.concat(pairs.flat()));
+    assert.equal(acceptor.requests.length, 32);
+    assertCalm(peer.turn());
+    assert.ok(acceptor.requests.length <= 502);
+  });
+
   it('resets that are spread over time are fine', () => {
     const { peer } = playClient();
     for (let second = 0; second < 40; second++) {

@@ -20,6 +20,7 @@ import {
 } from '@grpc/grpc-js';
 import { defer } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
+import { listenForTest } from '../support/http-app.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
 import { type PairOptions, type StaticPair, startStaticPair } from '../support/static-pair.ts';
 
@@ -234,6 +235,51 @@ describe('gRPC through a pair of sidecars', () => {
     const reply = await callRaw(t, '/test.Echo/Drip', { 'grpc-timeout': '500m' });
     assert.match(reply.body, /first/);
     assert.equal(reply.status[1], String(status.DEADLINE_EXCEEDED));
+  });
+
+  it('tells the caller of a stream that its server broke off by a status, after what had come', async (t) => {
+    const { constants } = http2;
+    const app = http2.createServer();
+    app.on('stream', (stream: http2.ServerHttp2Stream, head) => {
+      stream.on('error', () => {});
+      stream.respond({ 'content-type': 'application/grpc' });
+      stream.write(Buffer.concat([Buffer.from([0, 0, 0, 0, 5]), Buffer.from('first')]));
+      setImmediate(() => {
+        if (head['x-how'] === 'cut') stream.session?.destroy();
+        else stream.close(Number(head['x-how']));
+      });
+    });
+    const appPort = await listenForTest(t, app);
+    const pair = await startStaticPair(t, { ports: [{ port: 9090, appPort, protocol: 'grpc' }] });
+    const client = new Client(`127.0.0.1:${pair.localPort(9090)}`, credentials.createInsecure(), {
+      'grpc.enable_http_proxy': 0,
+    });
+    defer(t, () => client.close());
+    for (const [how, expected] of [
+      [constants.NGHTTP2_INTERNAL_ERROR, status.INTERNAL],
+      [constants.NGHTTP2_CANCEL, status.CANCELLED],
+      [constants.NGHTTP2_REFUSED_STREAM, status.UNAVAILABLE],
+      [constants.NGHTTP2_ENHANCE_YOUR_CALM, status.RESOURCE_EXHAUSTED],
+      [constants.NGHTTP2_INADEQUATE_SECURITY, status.PERMISSION_DENIED],
+      ['cut', status.UNAVAILABLE],
+    ] as const) {
+      const metadata = new Metadata();
+      metadata.set('x-how', String(how));
+      const { path } = definition.drip;
+      const call = client.makeServerStreamRequest(
+        path,
+        bytes.serialize,
+        bytes.deserialize,
+        Buffer.of(),
+        metadata,
+      );
+      const parts: string[] = [];
+      call.on('data', (part: Buffer) => parts.push(String(part)));
+      const [error] = (await once(call, 'error')) as [ServiceError];
+      assert.deepEqual([how, parts, error.code], [how, ['first'], expected]);
+      if (how !== 'cut') assert.match(error.details, /upstream reset the stream/);
+    }
+    await eventually(() => /"grpcStatus":14.*"detail":/.test(pair.caller.stdout + pair.receiver.stdout));
   });
 
   it('believes no deadline that is not one, and gives none to plain HTTP', async (t) => {

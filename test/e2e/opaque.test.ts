@@ -5,6 +5,7 @@ import { connect as connectHttp2, createServer as createHttp2Server } from 'node
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
+import { startAgentStandIn } from '../support/agent-stand-in.ts';
 import { createTestMesh } from '../support/certificates.ts';
 import { defer } from '../support/cleanup.ts';
 import { helloFor } from '../support/client-hello.ts';
@@ -12,7 +13,15 @@ import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { ask, listenForTest, startApp } from '../support/http-app.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
-import { everythingTo, type StaticPair, startStaticPair } from '../support/static-pair.ts';
+import {
+  addressesOf,
+  describePair,
+  everythingTo,
+  type Side,
+  type StaticPair,
+  startSidecar,
+  startStaticPair,
+} from '../support/static-pair.ts';
 
 guardLeaks();
 
@@ -202,6 +211,77 @@ for (const shared of [false, true]) {
       slow.resume();
       await once(slow, 'end');
       assert.equal(received, size);
+    });
+  });
+}
+
+for (const shared of [false, true]) {
+  describe(shared ? 'a connection on the link' : 'a connection with TLS of its own', () => {
+    async function startLive(t: TestContext) {
+      const app = await startTcpApp(t, (socket) => socket.on('data', (chunk) => socket.write(chunk)));
+      const description = await describePair({
+        ports: [{ port: 7000, appPort: app.port, protocol: 'tcp', shared }],
+      });
+      const { mesh, caller, receiver } = description;
+      const start = async (side: Side) => {
+        const agent = await startAgentStandIn(t, side, await mesh.bundle(side.account));
+        const { instance } = side.bootstrap;
+        const process = await startSidecar(t, ['--agent', agent.socketPath, '--instance', instance]);
+        return { agent, process };
+      };
+      const shop = await start(receiver);
+      const web = await start(caller);
+      return { app, mesh, receiver, shop, web, ...addressesOf(caller, receiver) };
+    }
+
+    /** A connection that has carried bytes both ways. */
+    async function openEcho(t: TestContext, port: number) {
+      const socket = dial(t, port);
+      socket.write('hello');
+      await once(socket, 'data');
+      socket.resume();
+      return socket;
+    }
+
+    const policy = (namespace: string) => {
+      const rule = { principals: [], namespaces: [namespace], methods: [], paths: [], ports: [7000] };
+      return { name: 'test/who', action: 'allow' as const, rules: [rule] };
+    };
+
+    it('ends when a changed policy does not admit its caller any more, and not before', async (t) => {
+      const { app, shop, receiver, localPort } = await startLive(t);
+      const socket = await openEcho(t, localPort(7000));
+      const put = (revision: number, namespace: string) =>
+        shop.agent.push({
+          ...receiver.snapshot,
+          version: { epoch: 1, revision },
+          self: { ...receiver.snapshot.self, policies: ['test/who'] },
+          policies: new Map([['test/who', policy(namespace)]]),
+        });
+      assert.equal((await put(2, 'test')).kind, 'ack');
+      socket.write('more');
+      await eventually(() => socket.bytesRead === 9);
+      assert.deepEqual(socket.codes, []);
+      assert.equal((await put(3, 'else')).kind, 'ack');
+      await eventually(() => socket.codes[0] === 'ECONNRESET');
+      await eventually(() => app.errors[0] === 'ECONNRESET');
+      await eventually(() => shop.process.stdout.includes('denied by authorization'));
+    });
+
+    it("ends with its caller's certificate", async (t) => {
+      const { app, mesh, web, shop, localPort, callerAdmin } = await startLive(t);
+      const long = await openEcho(t, localPort(7000));
+      const notAfter = new Date(Math.ceil(Date.now() / 1000) * 1000 + 10_000);
+      web.agent.renew(await mesh.bundle('web', { notAfter }));
+      const renewed = new RegExp(`^heddle_certificate_expiry_seconds ${notAfter.getTime() / 1000}$`, 'm');
+      await eventually(async () => renewed.test((await ask(callerAdmin, { path: '/metrics' })).body));
+      const short = await openEcho(t, localPort(7000));
+      await eventually(() => short.codes[0] === 'ECONNRESET', { withinMs: 20_000 });
+      assert.ok(Date.now() >= notAfter.getTime());
+      await eventually(() => app.errors.length === 1);
+      assert.match(shop.process.stdout + shop.process.stderr, /certificate of .*web.* has ended/);
+      long.write('still here');
+      await eventually(() => long.bytesRead === 15);
     });
   });
 }

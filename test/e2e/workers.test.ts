@@ -6,17 +6,17 @@ import { eventually } from '../support/eventually.ts';
 import { ask, startApp } from '../support/http-app.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
 import { isAlive } from '../support/process-table.ts';
-import { startStaticPair } from '../support/static-pair.ts';
+import { type StartOptions, startStaticPair } from '../support/static-pair.ts';
 import { startLoad } from '../support/steady-load.ts';
 
 guardLeaks();
 
 const two = { args: ['--workers', '2'] };
 
-async function startPair(t: TestContext) {
+async function startPair(t: TestContext, start: StartOptions = two) {
   const app = await startApp(t);
   const ports = [{ port: 80, appPort: app.port, protocol: 'http' as const }];
-  const pair = await startStaticPair(t, { ports, start: { caller: two, receiver: two } });
+  const pair = await startStaticPair(t, { ports, start: { caller: start, receiver: two } });
   /** Process ids of the caller's workers, by its admin page. */
   const workers = async (): Promise<number[]> => {
     const page = JSON.parse((await ask(pair.callerAdmin, { path: '/clusters' })).body) as {
@@ -64,6 +64,37 @@ describe('a sidecar of two workers', () => {
     const { failures } = await load.stop();
     assert.ok(failures.length <= 4, failures.join());
     assert.equal((await ask(pair.outboundPort)).status, 200);
+  });
+
+  it('lets what a broken worker has in flight end, replaces it, and counts it', async (t) => {
+    const nodeArgs = ['--import', './test/support/programs/faults.mjs'];
+    const { pair, workers } = await startPair(t, { ...two, nodeArgs });
+    const before = await workers();
+    const [victim = 0] = before;
+    const load = startLoad({ port: pair.outboundPort, connections: 4 });
+    defer(t, async () => {
+      await load.stop();
+    });
+    await eventually(() => load.sent > 50);
+    const inFlight = Array.from({ length: 8 }, () => ask(pair.outboundPort, { path: '/slow' }));
+    await eventually(
+      async () =>
+        metric((await ask(pair.callerAdmin, { path: '/metrics' })).body, 'heddle_requests_active') >= 8,
+    );
+    process.kill(victim, 'SIGUSR2');
+    for (const reply of await Promise.all(inFlight)) assert.equal(reply.body, 'slow');
+    await eventually(async () => {
+      const now = await workers();
+      return now.length === 2 && !now.includes(victim) && now.includes(before[1] ?? 0);
+    });
+    const sentBefore = load.sent;
+    await eventually(() => load.sent > sentBefore + 50);
+    assert.deepEqual((await load.stop()).failures, []);
+    const { body } = await ask(pair.callerAdmin, { path: '/metrics' });
+    assert.equal(metric(body, 'heddle_workers_ended_total'), 1);
+    const said = pair.caller.stderr;
+    assert.match(said, /injected exception.*uncaught fault, ending/);
+    assert.match(said, /"why":"1","message":"worker ended"/);
   });
 
   it('is replaced by another group of workers without losing a request', async (t) => {

@@ -47,6 +47,7 @@ export async function startCodecBridge(init: CodecBridgeInit): Promise<CodecBrid
     const acceptor: RequestAcceptor = {
       onRequest: (stream, head, end) => new Exchange(pool, stream, head, end),
       onRefused: (status) => refused.push(status),
+      onFlooded: () => {},
       onConnectionClosed: () => conns.delete(conn),
     };
     init.server.serve(conn, acceptor, init.serverOptions);

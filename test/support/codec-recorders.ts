@@ -58,6 +58,7 @@ export class RecordedRequest implements RequestReceiver {
 export class RecordingAcceptor implements RequestAcceptor {
   readonly requests: RecordedRequest[] = [];
   readonly refused: number[] = [];
+  floods = 0;
   closed = 0;
   /** Called for each request before `onRequest` returns. */
   onEach: (request: RecordedRequest) => void = () => {};
@@ -70,6 +71,9 @@ export class RecordingAcceptor implements RequestAcceptor {
   }
   onRefused(status: number): void {
     this.refused.push(status);
+  }
+  onFlooded(): void {
+    this.floods++;
   }
   onConnectionClosed(): void {
     this.closed++;

@@ -93,6 +93,7 @@ export class FakeConn implements Conn {
 /** A flusher whose turn the test ends. */
 export class ManualFlusher implements Flusher {
   #queue: Flushable[] = [];
+  #postponed: Flushable[] = [];
 
   schedule(flushable: Flushable): void {
     if (flushable.flushScheduled) return;
@@ -100,8 +101,21 @@ export class ManualFlusher implements Flusher {
     this.#queue.push(flushable);
   }
 
-  /** Ends the loop turn: everything scheduled is flushed, what that schedules as well. */
+  postpone(flushable: Flushable): void {
+    if (flushable.flushScheduled) return;
+    flushable.flushScheduled = true;
+    this.#postponed.push(flushable);
+  }
+
+  /** Ends loop turns until nothing is left to do. */
   turn(): void {
+    do this.oneTurn();
+    while (this.#queue.length + this.#postponed.length > 0);
+  }
+
+  /** Ends the loop turn: everything scheduled is flushed, what that schedules as well. */
+  oneTurn(): void {
+    this.#queue.push(...this.#postponed.splice(0));
     const queue = this.#queue;
     for (let at = 0; at < queue.length; at++) {
       const flushable = queue[at] as Flushable;

@@ -9,7 +9,7 @@ import type {
   ResponseReceiver,
 } from '../codec.ts';
 import { ClientHttp2Stream, type ClientStreamHost } from './client-stream.ts';
-import { faultCode, faultName } from './fault.ts';
+import { type ConnectionFault, faultCode, faultName, faultText } from './fault.ts';
 import { clientPreface, readText, readU32 } from './frame.ts';
 import type { DecodeResult } from './hpack/decoder.ts';
 import { limits } from './limits.ts';
@@ -213,8 +213,8 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
     );
   }
 
-  protected override onFailed(): void {
-    this.#giveUpUnsent('connection given up');
+  protected override onFailed(fault: ConnectionFault): void {
+    this.#giveUpUnsent(faultText(fault));
   }
 
   protected override onDead(error: MeshError | undefined): void {

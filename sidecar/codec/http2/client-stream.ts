@@ -3,7 +3,7 @@
 import { MeshError } from '../../../kit/errors.ts';
 import type { ClientStream, RequestHead, ResponseHead, ResponseReceiver } from '../codec.ts';
 import type { Field } from '../field.ts';
-import { faultCode, faultName } from './fault.ts';
+import { faultCode, StreamReset } from './fault.ts';
 import { beginHeaders } from './frame.ts';
 import { limits } from './limits.ts';
 import { writeRequest } from './message-writer.ts';
@@ -128,9 +128,7 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
       );
       return;
     }
-    this.deliverAborted(
-      new MeshError('stream_reset', `upstream reset the stream: ${faultName(code)}`, { origin: 'upstream' }),
-    );
+    this.deliverAborted(new StreamReset(code));
   }
 
   /** The request left before the answer came: the usual course. */

@@ -55,6 +55,21 @@ export class ConnectionFault extends MeshError {
   }
 }
 
+/** The upstream reset one stream; gRPC reads a status out of the code. */
+export class StreamReset extends MeshError {
+  readonly resetCode: number;
+
+  constructor(code: number) {
+    super('stream_reset', `upstream reset the stream: ${faultName(code)}`, { origin: 'upstream' });
+    this.resetCode = code;
+  }
+}
+
+/** What went wrong, with the RFC's name for it. */
+export function faultText(fault: ConnectionFault): string {
+  return `${faultName(fault.faultCode)}: ${fault.message}`;
+}
+
 /** The peer did what the protocol does not allow. */
 export function breach(message: string): ConnectionFault {
   return new ConnectionFault(faultCode.protocolError, message);

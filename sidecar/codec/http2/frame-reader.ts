@@ -43,6 +43,7 @@ export class FrameReader {
   #padLeft = 0;
   #isInData = false;
   #isStopped = false;
+  #isHeld = false;
 
   /** A server's reader expects the client's preface first. */
   constructor(sink: FrameSink, side: 'server' | 'client') {
@@ -55,10 +56,18 @@ export class FrameReader {
     this.#isStopped = true;
   }
 
-  read(chunk: Buffer): void {
+  /** Stops after the frame at hand. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  /** Returns what `hold` left unread of the chunk, or undefined. */
+  read(chunk: Buffer): Buffer | undefined {
+    this.#isHeld = false;
     let pos = this.#prefaceSeen < preface.length ? this.#readPreface(chunk) : 0;
     if (this.#carried > 0 && pos < chunk.length) pos = this.#readCarried(chunk, pos);
     while (pos < chunk.length && !this.#isStopped) {
+      if (this.#isHeld) return chunk.subarray(pos);
       if (this.#isInData) {
         pos = this.#readData(chunk, pos);
         continue;
@@ -66,10 +75,11 @@ export class FrameReader {
       const next = this.#readFrame(chunk, pos, chunk.length);
       if (next === -1) {
         this.#keep(chunk, pos, chunk.length);
-        return;
+        return undefined;
       }
       pos = next;
     }
+    return undefined;
   }
 
   #readPreface(chunk: Buffer): number {

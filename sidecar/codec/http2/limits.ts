@@ -6,6 +6,9 @@ export const limits = {
   /** Concurrent streams that we accept: from a sidecar over a link, and from anybody else. Over: REFUSED_STREAM. */
   linkStreams: 4096,
   plainStreams: 100,
+  /** New streams of one read; what follows them waits until other connections had their turn. */
+  linkStreamsPerRead: 512,
+  plainStreamsPerRead: 32,
   /** Streams that one connection may ever open; then a graceful GOAWAY. */
   streamsPerConnection: 2 ** 30,
 
@@ -41,6 +44,12 @@ export const limits = {
   /** Receive window of a connection; its credit returns on receipt. */
   plainConnectionWindow: 1024 * 1024,
   linkConnectionWindow: 16 * 1024 * 1024,
+  /** Bodies of a connection that wait for slow readers, beyond which its credit returns only as they take some. */
+  plainHeldBytes: 512 * 1024,
+  linkHeldBytes: 32 * 1024 * 1024,
+  /** Heads in progress (decoded), held bodies and queued DATA of a connection. Over: REFUSED_STREAM for new ones. */
+  plainConnectionBytes: 2 * 1024 * 1024,
+  linkConnectionBytes: 64 * 1024 * 1024,
 
   /** Bytes that a stream queues before `sendData` says wait, and the mark below which it says go on. */
   streamQueueBytes: 65_536,

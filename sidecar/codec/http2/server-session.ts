@@ -2,7 +2,7 @@
 /** A downstream connection that speaks HTTP/2. */
 import { MeshError } from '../../../kit/errors.ts';
 import type { RequestAcceptor, ServerConnection } from '../codec.ts';
-import { breach, faultCode } from './fault.ts';
+import { breach, type ConnectionFault, faultCode } from './fault.ts';
 import type { DecodeResult } from './hpack/decoder.ts';
 import { limits } from './limits.ts';
 import { pingKind } from './liveness.ts';
@@ -21,6 +21,9 @@ const highestStreamId = 0x7fff_ffff;
 export class ServerSession extends Session implements ServerConnection {
   readonly #acceptor: RequestAcceptor;
   readonly #maxStreams: number;
+  readonly #maxBytes: number;
+  /** Of all streams. */
+  #headBytes = 0;
   #lastStreamId = 0;
   #drain: Drain = 'none';
   /** How long the peer may still take to answer the warning. */
@@ -30,6 +33,7 @@ export class ServerSession extends Session implements ServerConnection {
     super({ ...init, side: 'server' });
     this.#acceptor = acceptor;
     this.#maxStreams = init.options.link ? limits.linkStreams : limits.plainStreams;
+    this.#maxBytes = init.options.link ? limits.linkConnectionBytes : limits.plainConnectionBytes;
     this.start('server');
   }
 
@@ -88,8 +92,9 @@ export class ServerSession extends Session implements ServerConnection {
     // RFC 9113 §6.8: streams after our last word are ignored; the client knows.
     if (this.#drain === 'last') return;
     this.#lastStreamId = streamId;
+    this.reader.onNewStream();
     if (streamId >= limits.streamsPerConnection) this.drain();
-    if (this.streams.size >= this.#maxStreams) {
+    if (this.streams.size >= this.#maxStreams || this.#headBytes + this.bodyBytes > this.#maxBytes) {
       this.guard.onReset();
       this.refuseStream(streamId, faultCode.refusedStream);
       return;
@@ -100,6 +105,8 @@ export class ServerSession extends Session implements ServerConnection {
       return;
     }
     const stream = new ServerHttp2Stream(this, streamId, this.peer.initialWindowSize, head);
+    stream.headBytes = this.blockBytes;
+    this.#headBytes += stream.headBytes;
     stream.move('headers');
     if (endStream) stream.move('recv_end');
     this.streams.set(streamId, stream);
@@ -151,7 +158,8 @@ export class ServerSession extends Session implements ServerConnection {
     if (this.streams.size === 0) this.transmitter.finish();
   }
 
-  protected override onStreamGone(): void {
+  protected override onStreamGone(stream: Http2Stream): void {
+    this.#headBytes -= stream.headBytes;
     if (this.#drain === 'last' && this.streams.size === 0) this.transmitter.finish();
   }
 
@@ -165,7 +173,9 @@ export class ServerSession extends Session implements ServerConnection {
     if (this.streams.size === 0) this.transmitter.finish();
   }
 
-  protected override onFailed(): void {}
+  protected override onFailed(fault: ConnectionFault): void {
+    if (fault.faultCode === faultCode.enhanceYourCalm) this.#acceptor.onFlooded(fault);
+  }
 
   protected override onDead(): void {
     this.#acceptor.onConnectionClosed();

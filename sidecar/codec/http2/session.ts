@@ -7,7 +7,8 @@
  */
 import { MeshError, type Origin } from '../../../kit/errors.ts';
 import type { Conn, ConnHandler } from '../../net/conn.ts';
-import { badSize, breach, ConnectionFault, type FaultCode, faultCode, faultName } from './fault.ts';
+import { DataReader } from './data-reader.ts';
+import { badSize, breach, ConnectionFault, type FaultCode, faultCode, faultText } from './fault.ts';
 import { FloodGuard } from './flood-guard.ts';
 import {
   flag,
@@ -20,7 +21,7 @@ import {
   writeSettingsAck,
   writeWindowUpdate,
 } from './frame.ts';
-import { type FrameHeader, FrameReader, type FrameSink } from './frame-reader.ts';
+import type { FrameHeader, FrameSink } from './frame-reader.ts';
 import { HeaderBlock } from './header-block.ts';
 import { type DecodeResult, HpackDecoder } from './hpack/decoder.ts';
 import { HpackEncoder } from './hpack/encoder.ts';
@@ -28,13 +29,13 @@ import { limits } from './limits.ts';
 import { Liveness } from './liveness.ts';
 import { type BlockKind, MessageReader } from './message-reader.ts';
 import { OutBuffer } from './out-buffer.ts';
+import { PacedReader } from './paced-reader.ts';
 import { RecentIds } from './recent-ids.ts';
 import type { SessionInit } from './services.ts';
-import { ourSettings, PeerSettings } from './settings.ts';
+import { ourSettings, PeerSettings, requireLinkVersion } from './settings.ts';
 import type { Http2Stream, StreamHost } from './stream.ts';
-import { canReceive } from './stream-state.ts';
 import { Transmitter } from './transmitter.ts';
-import { ConnectionWindow, type WindowBudget } from './window.ts';
+import type { WindowBudget } from './window.ts';
 
 export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   readonly isLink: boolean;
@@ -48,14 +49,12 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   protected readonly liveness: Liveness;
   /** Whose fault it is when the peer breaks the protocol. */
   protected readonly peerOrigin: Origin;
-  readonly #reader: FrameReader;
+  protected readonly reader: PacedReader;
   readonly #decoder: HpackDecoder;
   #state: 'open' | 'failed' | 'closed' = 'open';
   #hasPeerSettings = false;
   #hasSettingsAck = false;
-  readonly #window: ConnectionWindow;
-  /** The stream of the DATA frame at hand, where it may have it. */
-  #dataStream: Http2Stream | undefined = undefined;
+  readonly #data: DataReader;
   readonly #block: HeaderBlock;
   readonly #ended = new RecentIds();
 
@@ -69,7 +68,13 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.message = new MessageReader(options.link);
     this.guard = new FloodGuard(options.link, side);
     this.#block = new HeaderBlock(this.guard);
-    this.#reader = new FrameReader(this, side);
+    this.reader = new PacedReader({
+      session: this,
+      side,
+      conn,
+      flusher: services.flusher,
+      streamsPerRead: options.link ? limits.linkStreamsPerRead : limits.plainStreamsPerRead,
+    });
     this.#decoder = new HpackDecoder(options.link ? limits.linkTableBytes : limits.plainTableBytes);
     const encoder = new HpackEncoder({
       maxTableBytes: options.link ? limits.linkTableBytes : limits.plainTableBytes,
@@ -84,9 +89,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
       guard: this.guard,
       isLink: options.link,
     });
-    this.#window = new ConnectionWindow(
-      options.link ? limits.linkConnectionWindow : limits.plainConnectionWindow,
-    );
+    this.#data = new DataReader(this, { guard: this.guard, transmitter: this.transmitter });
     this.liveness = new Liveness(this, {
       conn,
       timers: services.timers,
@@ -112,7 +115,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   protected abstract onDead(error: MeshError | undefined): void;
   protected abstract onPeerFin(): void;
   /** We gave the connection up; it will be closed. */
-  protected abstract onFailed(): void;
+  protected abstract onFailed(fault: ConnectionFault): void;
   /** Nothing was in flight for too long. */
   abstract onIdle(): void;
 
@@ -124,7 +127,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   protected start(side: 'server' | 'client'): void {
     const out = this.transmitter.controlOut;
     writeSettings(out, ourSettings(side, this.isLink));
-    writeWindowUpdate(out, 0, this.#window.firstGrant);
+    writeWindowUpdate(out, 0, this.#data.firstGrant);
     this.liveness.start();
     this.conn.setHandler(this);
   }
@@ -134,7 +137,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   onData(chunk: Buffer): void {
     if (this.#state !== 'open') return;
     try {
-      this.#reader.read(chunk);
+      this.reader.read(chunk);
     } catch (thrown) {
       if (!(thrown instanceof ConnectionFault)) throw thrown;
       this.failConnection(thrown);
@@ -142,7 +145,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   }
 
   onEnd(): void {
-    if (this.#state !== 'open') return;
+    if (this.#state !== 'open' || this.reader.endsLater()) return;
     this.transmitter.peerEnded = true;
     this.onPeerFin();
   }
@@ -205,49 +208,15 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
 
   onDataBegin(header: FrameHeader): void {
     if (this.#block.awaits !== 0 || !this.#hasPeerSettings) this.#checkOrder(header);
-    const { streamId, length } = header;
-    this.#dataStream = undefined;
-    if (streamId === 0) throw breach('DATA on stream 0');
-    const credit = this.#window.receive(length);
-    if (credit > 0) writeWindowUpdate(this.transmitter.controlOut, 0, credit);
-    const stream = this.streams.get(streamId);
-    if (stream === undefined) {
-      this.#onStray(streamId, 'DATA');
-      return;
-    }
-    if (!canReceive(stream.state)) {
-      this.failStream(stream, faultCode.streamClosed, 'DATA after the end');
-      return;
-    }
-    if (!stream.isBodyDue) {
-      this.failStream(stream, faultCode.protocolError, 'DATA before the head');
-      return;
-    }
-    if ((header.flags & flag.endStream) === 0) {
-      if (length === 0) this.guard.onEmptyFrame();
-      else this.guard.onData(length);
-    }
-    if (!stream.countReceived(length)) {
-      this.failStream(stream, faultCode.flowControlError, 'stream window overrun');
-      return;
-    }
-    this.#dataStream = stream;
+    this.#data.begin(header);
   }
 
   onDataPart(chunk: Buffer): void {
-    const stream = this.#dataStream;
-    if (stream === undefined || !canReceive(stream.state)) return;
-    if (!stream.receivePart(chunk)) {
-      this.failStream(stream, faultCode.protocolError, 'body differs from content-length');
-    }
+    this.#data.part(chunk);
   }
 
   onDataDone(header: FrameHeader): void {
-    const stream = this.#dataStream;
-    this.#dataStream = undefined;
-    if (stream === undefined || !canReceive(stream.state)) return;
-    if ((header.flags & flag.endStream) !== 0) this.endStream(stream, undefined);
-    else stream.grantCredit();
+    this.#data.done(header);
   }
 
   // StreamHost
@@ -263,6 +232,10 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   addQueued(bytes: number): number {
     this.transmitter.queuedBytes += bytes;
     return this.transmitter.queuedBytes;
+  }
+
+  addHeld(bytes: number): void {
+    this.#data.addHeld(bytes);
   }
 
   queueDelivery(stream: Http2Stream): void {
@@ -293,14 +266,14 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   // For the two sides
 
   /** The peer ended its side of the stream. */
-  protected endStream(stream: Http2Stream, trailers: Parameters<Http2Stream['receiveEnd']>[0]): void {
+  endStream(stream: Http2Stream, trailers: Parameters<Http2Stream['receiveEnd']>[0]): void {
     if (!stream.receiveEnd(trailers)) {
       this.failStream(stream, faultCode.protocolError, 'body shorter than content-length');
     } else if (stream.state === 'closed') this.onStreamClosed(stream);
   }
 
   /** The peer broke one stream. */
-  protected failStream(stream: Http2Stream, code: FaultCode, problem: string): void {
+  failStream(stream: Http2Stream, code: FaultCode, problem: string): void {
     this.guard.onReset();
     stream.fail(code, new MeshError('malformed_message', problem, { origin: this.peerOrigin }));
   }
@@ -322,9 +295,10 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.#shutDown();
     this.conn.write(last.bytes.subarray(0, last.pos));
     this.conn.close();
-    const message = `${faultName(fault.faultCode)}: ${fault.message}`;
-    this.onFailed();
-    this.#abortAll(new MeshError('malformed_message', message, { origin: this.peerOrigin, cause: fault }));
+    this.onFailed(fault);
+    this.#abortAll(
+      new MeshError('malformed_message', faultText(fault), { origin: this.peerOrigin, cause: fault }),
+    );
   }
 
   protected sendGoaway(lastStreamId: number, code: FaultCode, debug: string): void {
@@ -348,6 +322,16 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     }
   }
 
+  /** Decoded size of the header block at hand. */
+  protected get blockBytes(): number {
+    return this.#decoder.blockBytes;
+  }
+
+  /** Bodies that wait, on their way in and out. */
+  protected get bodyBytes(): number {
+    return this.#data.heldBytes + this.transmitter.queuedBytes;
+  }
+
   get hasSettingsAck(): boolean {
     return this.#hasSettingsAck;
   }
@@ -357,7 +341,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   }
 
   #shutDown(): void {
-    this.#reader.stop();
+    this.reader.stop();
     this.liveness.stop();
     this.transmitter.close();
   }
@@ -384,7 +368,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   }
 
   /** A frame for a stream that is not there. */
-  #onStray(streamId: number, what: string): void {
+  onStray(streamId: number, what: string): void {
     if (this.isIdle(streamId)) throw breach(`${what} on idle stream ${streamId}`);
     if (this.#ended.has(streamId)) {
       throw new ConnectionFault(faultCode.streamClosed, `${what} on closed stream ${streamId}`);
@@ -401,7 +385,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
 
   /** A block on a stream that is over: decoded for the table's sake, and judged like other stray frames. */
   protected onStrayBlock(streamId: number): void {
-    this.#onStray(streamId, 'HEADERS');
+    this.onStray(streamId, 'HEADERS');
   }
 
   #onPriority(header: FrameHeader, source: Buffer, start: number): void {
@@ -465,6 +449,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.guard.onPing();
     const before = this.peer.initialWindowSize;
     this.peer.apply(source, start, end);
+    if (this.isLink) requireLinkVersion(this.peer);
     this.transmitter.encoder.setPeerTableSize(this.peer.headerTableSize);
     this.#moveWindows(this.peer.initialWindowSize - before);
     this.#hasPeerSettings = true;

@@ -1,5 +1,5 @@
 /** SETTINGS: what we announce, and what the peer may. RFC 9113 §6.5, RFC 8441 §3. */
-import { ConnectionFault, faultCode } from './fault.ts';
+import { breach, ConnectionFault, faultCode } from './fault.ts';
 import { readU32 } from './frame.ts';
 import { limits } from './limits.ts';
 
@@ -11,7 +11,16 @@ export const setting = {
   maxFrameSize: 5,
   maxHeaderListSize: 6,
   enableConnectProtocol: 8,
+  /** Ours, on links, out of what RFC 9113 §11.3 leaves to experiments. */
+  linkVersion: 0xf4d0,
+  linkFeatures: 0xf4d1,
 } as const;
+
+/** The version of the link's rules that we speak. A peer that names none speaks it too. */
+export const linkVersion = 1;
+/** What a sidecar takes over a link beyond requests: one bit each. */
+export const linkFeature = { tunnels: 1, httpVersion: 2 } as const;
+const ourLinkFeatures = linkFeature.tunnels | linkFeature.httpVersion;
 
 /** What the peer announced; the RFC's defaults until it did. */
 export class PeerSettings {
@@ -20,6 +29,8 @@ export class PeerSettings {
   initialWindowSize = 65_535;
   maxFrameSize = 16_384;
   allowsConnectProtocol = false;
+  linkVersion = linkVersion;
+  linkFeatures = 0;
 
   /** RFC 9113 §6.5.2: a server may only say 0. */
   readonly #maxPush: number;
@@ -65,6 +76,12 @@ export class PeerSettings {
         if (value === 0 && this.allowsConnectProtocol) throw invalid('ENABLE_CONNECT_PROTOCOL', value);
         this.allowsConnectProtocol = value === 1;
         break;
+      case setting.linkVersion:
+        this.linkVersion = value;
+        break;
+      case setting.linkFeatures:
+        this.linkFeatures = value;
+        break;
       default:
       // RFC 9113 §6.5.2: unknown ones are ignored.
     }
@@ -76,16 +93,25 @@ export function ourSettings(
   side: 'server' | 'client',
   isLink: boolean,
 ): readonly (readonly [id: number, value: number])[] {
-  const shared = [
+  const shared: (readonly [id: number, value: number])[] = [
     [setting.headerTableSize, isLink ? limits.linkTableBytes : limits.plainTableBytes],
     [setting.maxHeaderListSize, limits.fieldBytesPerBlock],
-  ] as const;
+  ];
+  if (isLink) shared.push([setting.linkVersion, linkVersion], [setting.linkFeatures, ourLinkFeatures]);
   if (side === 'client') return [...shared, [setting.enablePush, 0]];
   return [
     ...shared,
     [setting.maxConcurrentStreams, isLink ? limits.linkStreams : limits.plainStreams],
     [setting.enableConnectProtocol, 1],
   ];
+}
+
+/** Throws where the other sidecar speaks a version of the link's rules that we do not. */
+export function requireLinkVersion(peer: PeerSettings): void {
+  if (peer.linkVersion === linkVersion) return;
+  throw breach(
+    `peer speaks link version ${peer.linkVersion}, this sidecar speaks ${linkVersion}: upgrade the older one`,
+  );
 }
 
 function invalid(name: string, value: number): ConnectionFault {

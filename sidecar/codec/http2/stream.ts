@@ -23,6 +23,8 @@ export interface StreamHost {
   queueData(stream: Http2Stream): void;
   /** `bytes` more (or fewer) wait in this session's streams; returns the sum. */
   addQueued(bytes: number): number;
+  /** `bytes` more (or fewer) of bodies wait for their readers. */
+  addHeld(bytes: number): void;
   /** Has `deliverHeld` called at the end of the turn. */
   queueDelivery(stream: Http2Stream): void;
   grantWindow(stream: Http2Stream, increment: number): void;
@@ -50,6 +52,8 @@ export abstract class Http2Stream {
   state: StreamState = 'idle';
   protected readonly host: StreamHost;
 
+  /** Decoded size of the head that it keeps while it lives. */
+  headBytes = 0;
   sendWindow: number;
   readonly queue = new ChunkQueue();
   /** `sendEnd` was called. */
@@ -166,6 +170,7 @@ export abstract class Http2Stream {
     else {
       this.#held ??= new ChunkQueue();
       this.#held.push(chunk.length < copyHeldBelow ? Buffer.from(chunk) : chunk);
+      this.host.addHeld(chunk.length);
     }
     return true;
   }
@@ -188,6 +193,7 @@ export abstract class Http2Stream {
     if (held !== undefined) {
       for (let chunk = held.first; chunk !== undefined && !this.#isPaused; chunk = held.first) {
         held.consume(chunk.length);
+        this.host.addHeld(-chunk.length);
         this.deliverData(chunk);
       }
       // What ended already asks for no more credit, so nothing else would tell.
@@ -231,6 +237,8 @@ export abstract class Http2Stream {
 
   /** Drops what was held for a reader that is gone. */
   protected dropHeld(): void {
+    const heldBytes = this.#held?.bytes ?? 0;
+    if (heldBytes > 0) this.host.addHeld(-heldBytes);
     this.#held = undefined;
     this.#hasHeldEnd = false;
     if (this.state === 'closed') this.#window?.settle(0);

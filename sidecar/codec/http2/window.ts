@@ -89,13 +89,19 @@ export class ReceiveWindow {
   }
 }
 
-/** The window of a whole connection: its credit returns on receipt, so that one slow reader never stalls the others. */
+/**
+ * The window of a whole connection. Its credit returns on receipt, so that one slow reader never stalls the others,
+ * as long as what waits for readers stays within a bound: beyond it, nothing is granted until they took some.
+ */
 export class ConnectionWindow {
   readonly #bytes: number;
+  readonly #maxHeldBytes: number;
   #left: number;
+  heldBytes = 0;
 
-  constructor(bytes: number) {
+  constructor(bytes: number, maxHeldBytes: number) {
     this.#bytes = bytes;
+    this.#maxHeldBytes = maxHeldBytes;
     this.#left = bytes;
   }
 
@@ -110,7 +116,17 @@ export class ConnectionWindow {
     if (this.#left < 0) {
       throw new ConnectionFault(faultCode.flowControlError, 'connection window overrun');
     }
-    if (this.#left >= this.#bytes >>> 1) return 0;
+    return this.#due();
+  }
+
+  /** `bytes` more (or fewer) wait for their readers; returns the increment to grant now, or 0. */
+  addHeld(bytes: number): number {
+    this.heldBytes += bytes;
+    return bytes < 0 ? this.#due() : 0;
+  }
+
+  #due(): number {
+    if (this.#left >= this.#bytes >>> 1 || this.heldBytes > this.#maxHeldBytes) return 0;
     const increment = this.#bytes - this.#left;
     this.#left = this.#bytes;
     return increment;

@@ -1,7 +1,15 @@
 /** Memory is given back once traffic has ended, and not again for nothing. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { burstRequests, quietMs, quietRequests, releaseWhenQuiet } from '../../../sidecar/quiet.ts';
+import {
+  burstRequests,
+  calmChecks,
+  floodCheckMs,
+  quietMs,
+  quietRequests,
+  releaseAfterFloods,
+  releaseWhenQuiet,
+} from '../../../sidecar/quiet.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 it('releases memory once after a burst, not during it and not without one', () => {
@@ -25,5 +33,27 @@ it('releases memory once after a burst, not during it and not without one', () =
   timer.cancel();
   done += burstRequests;
   clock.advance(5 * quietMs);
+  assert.equal(releases, 1);
+});
+
+it('releases memory once after floods, not while they last', () => {
+  const clock = new FakeClock();
+  let floods = 7;
+  let releases = 0;
+  const timer = releaseAfterFloods({ clock, floods: () => floods, release: () => releases++ });
+  clock.advance(60_000);
+  assert.equal(releases, 0);
+  for (let n = 0; n < 20; n++) {
+    floods++;
+    clock.advance(2 * floodCheckMs);
+  }
+  assert.equal(releases, 0);
+  clock.advance(calmChecks * floodCheckMs);
+  assert.equal(releases, 1);
+  clock.advance(60_000);
+  assert.equal(releases, 1);
+  floods++;
+  timer.cancel();
+  clock.advance(60_000);
   assert.equal(releases, 1);
 });

@@ -51,6 +51,11 @@ export class HpackDecoder {
     return this.#size;
   }
 
+  /** Decoded size of the last block, as RFC 9113 §6.5.2 counts it. */
+  get blockBytes(): number {
+    return this.#bytes;
+  }
+
   /** Decodes the whole block `source[start, end)` into `sink`. */
   decode(source: Buffer, start: number, end: number, sink: EntrySink): DecodeResult {
     this.#pos = start;

@@ -25,6 +25,7 @@ const gauges = {
   connectionsOpen: { downstream: 5, upstream: 6 },
   connectionsDropped: 7,
   dialsRefused: 8,
+  workersEnded: 9,
 };
 
 describe('metrics', () => {
@@ -98,6 +99,7 @@ describe('metrics', () => {
       'heddle_connections_open{side="upstream"} 6',
       'heddle_connections_dropped_total 7',
       'heddle_dials_refused_total 8',
+      'heddle_workers_ended_total 9',
     ]) {
       assert.ok(body.includes(`\n${line}\n`), line);
     }

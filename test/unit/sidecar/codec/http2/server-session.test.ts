@@ -282,10 +282,10 @@ describe('ServerSession', () => {
     assert.equal(peer.bench.windowBudget.leftBytes, whole);
   });
 
-  it("returns the connection's credit on receipt, however slow a reader is", () => {
-    const { peer, acceptor } = playClient();
-    let credit = 1024 * 1024;
-    for (let i = 0; i < 40; i++) {
+  it("returns a link's credit on receipt, however slow a reader is", () => {
+    const { peer, acceptor } = playClient(link);
+    let credit: number = limits.linkConnectionWindow;
+    for (let i = 0; i < 400; i++) {
       peer.send(headers(1 + 2 * i, post, 4));
       acceptor.requests[i]?.stream.pauseRequest();
       const frames = peer.send(...Array.from({ length: 3 }, () => data(1 + 2 * i, Buffer.alloc(16_384))));

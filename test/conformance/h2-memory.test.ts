@@ -1,0 +1,100 @@
+/** What one HTTP/2 connection can make us keep: heads, bodies that nobody reads, answers to frames. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { limits } from '../../sidecar/codec/http2/limits.ts';
+import { block, continuation, data, type Frame, headers, settings } from '../support/http2-frames.ts';
+import { link, playClient, responseHead, type ScriptedClient } from '../support/http2-peer.ts';
+import { code, get, post, short } from './h2-cases.ts';
+
+const filler = Array.from({ length: 29 }, (_, i) => [`x-${i}`, 'v'.repeat(1000)] as const);
+/** Some 30 KiB in two frames. */
+function largeHead(id: number): Buffer {
+  const whole = block([...get, ...filler]);
+  return Buffer.concat([headers(id, whole.subarray(0, 16_000), 1), continuation(id, whole.subarray(16_000))]);
+}
+
+const refusedIn = (frames: readonly Frame[]) =>
+  frames.filter(({ type, payload }) => type === 3 && payload.readUInt32BE(0) === code.refused).length;
+
+/** Increments of the connection's window. */
+const grantedIn = (frames: readonly Frame[]) =>
+  frames
+    .filter(({ type, stream }) => type === 8 && stream === 0)
+    .reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 0);
+
+describe('memory of an HTTP/2 connection', () => {
+  it('heads in progress stay within 2 MiB; streams beyond are refused until some have ended', () => {
+    const { peer, acceptor } = playClient();
+    const frames = Array.from({ length: 100 }, (_, i) => peer.send(largeHead(1 + 2 * i))).flat();
+    const taken = acceptor.requests.length;
+    assert.ok(taken * 30_000 <= limits.plainConnectionBytes + 32_768, `${taken} heads`);
+    assert.ok(taken > 50);
+    assert.equal(refusedIn(frames), 100 - taken);
+    for (const { stream } of acceptor.requests) stream.sendResponse(responseHead(204), true);
+    peer.turn();
+    peer.send(headers(201, short));
+    assert.equal(acceptor.requests.length, taken + 1);
+  });
+
+  it('bodies that nobody reads stay within 2 MiB; the connection waits, and goes on', () => {
+    const client = playClient();
+    const { peer, acceptor } = client;
+    acceptor.answer = ({ stream }) => stream.pauseRequest();
+    const sent = sendBodies(client, 60);
+    assert.ok(sent <= limits.plainHeldBytes + limits.plainConnectionWindow, `${sent} bytes`);
+    assert.ok(sent > limits.plainConnectionWindow);
+    for (const { stream } of acceptor.requests) stream.resumeRequest();
+    assert.ok(grantedIn(peer.turn()) >= limits.plainConnectionWindow / 2);
+    assert.equal(
+      acceptor.requests.reduce((sum, { chunks }) => sum + Buffer.concat(chunks).length, 0),
+      sent,
+    );
+  });
+
+  it('bodies whose requests are given up make room for others', () => {
+    const client = playClient();
+    const { peer, acceptor } = client;
+    acceptor.answer = ({ stream }) => stream.pauseRequest();
+    sendBodies(client, 60);
+    for (const { stream } of acceptor.requests) stream.sendResponse(responseHead(413), true);
+    assert.ok(grantedIn(peer.turn()) >= limits.plainConnectionWindow / 2);
+  });
+
+  it('one slow reader does not stall a link', () => {
+    const client = playClient(link);
+    client.acceptor.answer = ({ stream }) => stream.pauseRequest();
+    assert.equal(sendBodies(client, 60), 60 * bodyBytes);
+  });
+
+  it('answers to frames that the peer does not read end the connection', () => {
+    const { peer } = playClient();
+    peer.conn.receive(Buffer.concat(Array.from({ length: 102 }, () => settings([[3, 100]]))));
+    assert.equal(
+      peer
+        .turn()
+        .find(({ type }) => type === 7)
+        ?.payload.readUInt32BE(4),
+      code.calm,
+    );
+  });
+});
+
+const bodyBytes = 64_000;
+
+/** Uploads on `streams` streams as far as the connection's window lets it; returns the bytes that it could send. */
+function sendBodies({ peer }: ScriptedClient, streams: number): number {
+  const chunk = Buffer.alloc(bodyBytes / 4);
+  // What was granted when the connection began is in `seen`.
+  let credit = limits.streamWindow + grantedIn(peer.seen);
+  let sent = 0;
+  for (let i = 0; i < streams; i++) {
+    const id = 1 + 2 * i;
+    credit += grantedIn(peer.send(headers(id, block(post), 4)));
+    for (let part = 0; part < 4 && credit >= chunk.length; part++) {
+      credit -= chunk.length;
+      sent += chunk.length;
+      credit += grantedIn(peer.send(data(id, chunk)));
+    }
+  }
+  return sent;
+}

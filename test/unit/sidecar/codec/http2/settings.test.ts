@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Frame, preface, settings } from '../../../../support/http2-frames.ts';
+import {
+  http2Bench,
+  link,
+  plain,
+  RecordedResponse,
+  RecordingAcceptor,
+  RecordingOwner,
+  requestHead,
+  ScriptedPeer,
+} from '../../../../support/http2-peer.ts';
+
+const version = 0xf4d0;
+const features = 0xf4d1;
+
+/** What the first frame announces, by identifier. */
+function announced(frames: readonly Frame[]): Map<number, number> {
+  const [first] = frames;
+  assert.equal(first?.type, 4);
+  const entries = new Map<number, number>();
+  const payload = first?.payload ?? Buffer.alloc(0);
+  for (let at = 0; at < payload.length; at += 6)
+    entries.set(payload.readUInt16BE(at), payload.readUInt32BE(at + 2));
+  return entries;
+}
+
+function serve(options: typeof link) {
+  const peer = new ScriptedPeer(http2Bench());
+  const acceptor = new RecordingAcceptor();
+  peer.bench.codec.serve(peer.conn, acceptor, peer.bench.options(options));
+  return { peer, acceptor };
+}
+
+function connect(options: typeof link) {
+  const peer = new ScriptedPeer(http2Bench());
+  const client = peer.bench.codec.connect(peer.conn, new RecordingOwner(), peer.bench.options(options));
+  return { peer, client };
+}
+
+function assertRefused(frames: readonly Frame[]): void {
+  const goaway = frames.find(({ type }) => type === 7)?.payload;
+  assert.equal(goaway?.readUInt32BE(0), 0);
+  assert.equal(goaway?.readUInt32BE(4), 1);
+  assert.match(String(goaway?.subarray(8)), /link version 2, this sidecar speaks 1/);
+}
+
+describe('the settings of a link', () => {
+  it('say version and features at its beginning, from both sides; those of other connections do not', () => {
+    for (const { peer } of [serve(link), connect(link)]) {
+      const entries = announced(peer.turn());
+      assert.deepEqual([entries.get(version), entries.get(features)], [1, 3]);
+    }
+    for (const { peer } of [serve(plain), connect(plain)]) {
+      const entries = announced(peer.turn());
+      assert.deepEqual([entries.has(version), entries.has(features)], [false, false]);
+    }
+  });
+
+  it('end a link whose other side speaks another version, and say why', () => {
+    const served = serve(link);
+    assertRefused(served.peer.send(preface, settings([[version, 2]])));
+    const { peer, client } = connect(link);
+    const response = new RecordedResponse();
+    client.request(requestHead(), true, response);
+    assertRefused(peer.send(settings([[version, 2]])));
+    assert.match(response.aborted?.message ?? '', /link version 2/);
+  });
+
+  it('may say no version, and features that are not known yet', () => {
+    for (const entries of [[], [[features, 0xffff_ffff]], [[version, 1]]] as const) {
+      const { peer } = serve(link);
+      const frames = peer.send(preface, settings(entries));
+      assert.equal(
+        frames.some(({ type }) => type === 7),
+        false,
+      );
+    }
+  });
+
+  it('mean nothing on other connections', () => {
+    const { peer } = serve(plain);
+    const frames = peer.send(preface, settings([[version, 2]]));
+    assert.equal(
+      frames.some(({ type }) => type === 7),
+      false,
+    );
+  });
+});
