@@ -28,7 +28,7 @@ export function lockStateDir(folder: string): StateLock {
     throw /locked|busy/i.test(messageOf(cause))
       ? new MeshError(
           'conflict',
-          `another agent (${pidIn(holder)}) already runs with the state folder ${folder}`,
+          `another agent (${pidIn(holder)}) already runs with the state folder ${folder}: stop it, or choose another --state-dir`,
           {
             origin: 'local',
             cause,

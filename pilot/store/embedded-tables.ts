@@ -59,7 +59,8 @@ export function openTables(path: string): EmbeddedTables {
 function openFailure(path: string, thrown: unknown): MeshError {
   const code = (thrown as { errcode?: number }).errcode;
   if (code !== undefined && busyCodes.includes(code)) {
-    return new MeshError('conflict', `store file ${path} is in use by another pilot`, { origin: 'local' });
+    const why = `store file ${path} is in use by another pilot: stop that one, or choose another --data-dir`;
+    return new MeshError('conflict', why, { origin: 'local' });
   }
   return new MeshError('unavailable', `store file ${path} cannot be opened: ${messageOf(thrown)}`, {
     origin: 'local',

@@ -132,7 +132,7 @@ describe('heddle agent run', () => {
     assert.equal(second.code, 1);
     assert.equal(
       second.stderr,
-      `heddle agent: another agent (process ${first.pid}) already runs with the state folder ${b.stateDir}\n`,
+      `heddle agent: another agent (process ${first.pid}) already runs with the state folder ${b.stateDir}: stop it, or choose another --state-dir\n`,
     );
   });
 
