@@ -145,7 +145,6 @@ function self(account: 'a' | 'b', own: Partial<Self>): Self {
     calls: [],
     policies: [],
     accessLog: 'errors',
-    via: false,
     ...own,
   };
 }

@@ -87,8 +87,7 @@ function readChain(address: PilotAddress, root: string | undefined, clock: Clock
     socket.on('close', () => fail('it closed'));
     socket.on('secureConnect', () => {
       const chain = chainOf(socket);
-      // In order, so that the pilot sees a handshake that was done and not one that failed.
-      socket.end(() => settle(() => resolve(chain)));
+      settle(() => resolve(chain));
     });
   });
 }

@@ -41,8 +41,6 @@ export interface InstanceFiles {
   readonly logFolder: string;
   /** Opened by the sidecar itself. */
   readonly accessLog: string;
-  /** Where the application starts unless its Workload says otherwise: a folder that is its own. */
-  readonly workFolder: string;
 }
 
 export interface PlannedInstance {
@@ -64,17 +62,15 @@ export function instanceId(workload: PlacedWorkload, index: number, node: string
   return `${workload.namespace}/${workload.workload}.${index}@${node}`;
 }
 
-/** Where what belongs to an instance is; short, for a socket's path is. */
+/** Where an instance's sockets and logs are; short, for a socket's path is. */
 export function instanceFiles(stateDir: string, id: string): InstanceFiles {
-  const name = id.slice(0, id.lastIndexOf('@')).replace('/', '.');
-  const logFolder = join(stateDir, 'logs', name);
+  const logFolder = join(stateDir, 'logs', id.slice(0, id.lastIndexOf('@')).replace('/', '.'));
   const folder = join(stateDir, 'run', createHash('sha256').update(id).digest('hex').slice(0, 12));
   return {
     relaySocket: join(folder, 'agent.sock'),
     adminSocket: join(folder, 'admin.sock'),
     logFolder,
     accessLog: join(logFolder, 'access.log'),
-    workFolder: join(stateDir, 'work', name),
   };
 }
 
@@ -119,16 +115,14 @@ export function planInstance(
     [mark.ports]: JSON.stringify(ports),
   };
   const log = (name: string) => join(files.logFolder, name);
-  const sidecarUser = sidecarUserOf(workload, settings);
   const sidecar = planned(
     marks,
     'sidecar',
     {
       command: [...settings.heddle, 'sidecar', 'run', '--agent', files.relaySocket, '--instance', id],
-      env: inherited(settings.env, sidecarUser),
+      env: inherited(settings.env),
       cwd: settings.stateDir,
-      cwdKind: 'given',
-      user: sidecarUser,
+      user: sidecarUserOf(workload, settings),
       stdoutFile: log('sidecar.out.log'),
       stderrFile: log('sidecar.err.log'),
     },
@@ -137,13 +131,12 @@ export function planInstance(
   const variables = applicationVariables(workload, bootstrap);
   const own: Record<string, string> = {};
   for (const [name, value] of Object.entries(workload.env)) own[name] = expand(value, variables);
-  const env = { ...inherited(settings.env, workload.user), ...own, ...variables };
+  const env = { ...inherited(settings.env), ...own, ...variables };
   const app = isSupervised(workload)
     ? planned(marks, 'app', {
         command: workload.command.map((word) => expand(word, env)),
         env,
-        cwd: workload.cwd ?? files.workFolder,
-        cwdKind: workload.cwd === undefined ? 'own' : 'given',
+        cwd: workload.cwd ?? settings.stateDir,
         user: workload.user,
         stdoutFile: log('app.out.log'),
         stderrFile: log('app.err.log'),

@@ -27,7 +27,6 @@ export function selfOf(
     calls: callsOf(catalog, workload),
     policies: policiesOf(catalog, workload),
     accessLog: spec.accessLog,
-    via: spec.via,
   };
 }
 

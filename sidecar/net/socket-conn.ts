@@ -11,6 +11,7 @@ import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
 import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
 import type { DescriptorBudget } from './descriptors.ts';
 import { connectionError } from './node-errors.ts';
+import { endReading, pauseReading, readIntoShared } from './read-buffer.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
 
 /** Unsent bytes from which `isFull` is true. */
@@ -105,7 +106,9 @@ export class SocketConn implements Conn, Flushable {
     if (!first) return;
     if (this.#state === 'closed') process.nextTick(reportClosed, handler, this.#error);
     else {
+      // Bytes that detection put back come as 'data' all the same.
       this.#socket.on('data', onData);
+      if (belowOf(this.#socket) === undefined) readIntoShared(this.#socket, this);
       // Detection leaves it paused.
       if (this.#socket.isPaused()) this.#socket.resume();
     }
@@ -191,7 +194,7 @@ export class SocketConn implements Conn, Flushable {
   }
 
   pause(): void {
-    this.#socket.pause();
+    pauseReading(this.#socket);
   }
 
   resume(): void {
@@ -246,6 +249,7 @@ export class SocketConn implements Conn, Flushable {
     this.#state = 'closed';
     this.#linger?.end();
     this.#linger = undefined;
+    endReading(this.#socket);
     this.#handler?.onClosed(this.#error);
   }
 

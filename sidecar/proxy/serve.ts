@@ -7,7 +7,6 @@ import { MeshError, messageOf } from '../../kit/errors.ts';
 import type { Log } from '../../kit/log.ts';
 import type { Random } from '../../kit/random.ts';
 import type {
-  HttpVersion,
   RequestAcceptor,
   RequestHead,
   RequestReceiver,
@@ -24,7 +23,6 @@ import { Exchange } from './exchange.ts';
 import type { LiveList } from './live-list.ts';
 import type { Pressure } from './pressure.ts';
 import type { RequestIds } from './request-ids.ts';
-import type { DateStamp } from './stamp.ts';
 import type { Tunnel } from './tunnel.ts';
 
 /** One per process. */
@@ -36,7 +34,6 @@ export interface ProxyState {
   readonly metrics: Metrics;
   readonly accessLog: AccessLog;
   readonly requestIds: RequestIds;
-  readonly dates: DateStamp;
   readonly random: Random;
   readonly live: LiveList;
   readonly log: Log;
@@ -65,7 +62,7 @@ export interface Planner {
 export interface ServeInit {
   readonly proxy: ProxyState;
   readonly planner: Planner;
-  readonly protocol: HttpVersion;
+  readonly protocol: string;
   readonly peer: Peer;
   readonly isLink: boolean;
   /** All that are being served; it is among them until it closes. */
@@ -80,7 +77,7 @@ export class ServeContext implements RequestAcceptor {
   readonly planner: Planner;
   readonly direction: 'inbound' | 'outbound';
   readonly unrouted: SeriesSet;
-  readonly protocol: HttpVersion;
+  readonly protocol: string;
   readonly peer: Peer;
   /** A link carries many callers' requests and costs as much as one of their connections: it is kept. */
   readonly isLink: boolean;

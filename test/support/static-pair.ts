@@ -324,7 +324,6 @@ function selfOf(mesh: TestMesh, account: string): Self {
     calls: [],
     policies: [],
     accessLog: 'all',
-    via: false,
   };
 }
 

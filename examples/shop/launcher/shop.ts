@@ -145,7 +145,7 @@ async function start({ folder, kept, tell, signal }: Start) {
     },
     webUrl: await webUrlOf(instances),
     countsUrl,
-    proxy: visitors.proxy,
+    proxy: told.get('HEDDLE_PROXY') ?? '',
     instances,
     counts,
   };

@@ -51,7 +51,6 @@ function snapshotAt(revision: number, account = 'web'): Snapshot {
       calls: [],
       policies: [],
       accessLog: 'none',
-      via: false,
     },
     services: new Map(),
     clusters: new Map([[cluster.name, cluster]]),
