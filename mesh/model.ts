@@ -40,6 +40,8 @@ export interface Self {
   /** Names of the authorization policies that bind this workload as receiver. */
   readonly policies: readonly string[];
   readonly accessLog: AccessLogMode;
+  /** Whether the sidecar names itself in `Via`. */
+  readonly via: boolean;
 }
 
 export type AccessLogMode = 'none' | 'errors' | 'sampled' | 'all';

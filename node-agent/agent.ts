@@ -29,6 +29,7 @@ import type { Membership } from './membership.ts';
 import { addressTowards, loopbackAddresses, parseHostPort } from './pilot/address.ts';
 import { PilotConnection } from './pilot/connection.ts';
 import { Reporter } from './pilot/reporter.ts';
+import { proxyUrl } from './plan/environment.ts';
 import { Relays } from './relay/relays.ts';
 import { isPortFree } from './supervisor/ports.ts';
 import { createProcessTable, readBootId } from './supervisor/proc.ts';
@@ -268,6 +269,7 @@ class Agent {
         appPid: running.app?.ref.pid ?? null,
         identity: this.#identities.nameOf(keyOf(workload)) ?? '',
         certificateEndsMs: expiries.get(keyOf(workload)) ?? null,
+        proxy: proxyUrl(bootstrap),
         intercepted: interceptedPorts(bootstrap) ?? null,
       })),
     };
@@ -321,11 +323,12 @@ class Agent {
   }
 }
 
-/** Private, but for root: then workloads of other users must reach their sockets and their access logs in it. */
+/** Private, but for root: then workloads of other users must reach what is theirs in it. */
 function prepareStateDir(stateDir: string): void {
   const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
   try {
-    for (const folder of [stateDir, join(stateDir, 'run'), join(stateDir, 'logs')]) {
+    for (const name of ['', 'run', 'logs', 'work']) {
+      const folder = join(stateDir, name);
       ensurePrivateFolder(folder);
       chmodSync(folder, mode);
     }

@@ -97,6 +97,7 @@ export function featuresOf(part: PartValue): ReadonlySet<string> {
   switch (part.kind) {
     case 'self':
       needed.add(`access_log.${part.value.accessLog}`);
+      if (part.value.via) needed.add('via');
       for (const port of part.value.inbound) needed.add(`mtls.${port.mtls}`).add(`protocol.${port.protocol}`);
       break;
     case 'service':

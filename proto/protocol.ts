@@ -38,6 +38,7 @@ export const sidecarFeatures: readonly string[] = [
   'protocol.http2',
   'protocol.tcp',
   'protocol.tls',
+  'via',
 ];
 
 /** What the programs themselves can do on their wires; nothing beyond version 1 yet. */

@@ -18,6 +18,7 @@ export function selfToWire(self: Self): wire.Self {
     calls: self.calls.map(callToWire),
     policies: [...self.policies],
     accessLog: accessLogModes.toWire(self.accessLog),
+    via: self.via,
   });
 }
 
@@ -33,6 +34,7 @@ export function selfFromWire(message: wire.Self, path: string, report: Report): 
     calls: each(message.calls, `${path}.calls`, report, callFromWire),
     policies: message.policies,
     accessLog: accessLogModes.fromWire(message.accessLog, `${path}.accessLog`, report),
+    via: message.via,
   };
 }
 

@@ -15,7 +15,7 @@ import type {
 } from '../mesh/bootstrap.ts';
 import { isOpaque } from '../mesh/model.ts';
 import type { ReachServices } from './cluster/reach.ts';
-import type { Codec } from './codec/codec.ts';
+import type { Codec, HttpVersion } from './codec/codec.ts';
 import {
   everyAddress,
   linkDoor,
@@ -333,7 +333,7 @@ export class Entrances {
     this.#serve(this.#plainConn(socket), detected === 'http2' ? 'http2' : 'http1', planner, 'plain');
   }
 
-  #serve(conn: SocketConn, protocol: string, planner: Planner, kind: 'link' | 'plain'): void {
+  #serve(conn: SocketConn, protocol: HttpVersion, planner: Planner, kind: 'link' | 'plain'): void {
     const { proxy, reach } = this.#services;
     const codec = reach.codecs.get(protocol) as Codec;
     const isLink = kind === 'link';

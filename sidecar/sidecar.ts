@@ -35,6 +35,7 @@ import { LiveList } from './proxy/live-list.ts';
 import { noPressure } from './proxy/pressure.ts';
 import { RequestIds } from './proxy/request-ids.ts';
 import type { ProxyState } from './proxy/serve.ts';
+import { DateStamp } from './proxy/stamp.ts';
 import { releaseAfterFloods, releaseWhenQuiet } from './quiet.ts';
 import { compileRuntime, settleClusters } from './runtime/compile.ts';
 import type { Resolver } from './runtime/resolver.ts';
@@ -125,6 +126,7 @@ export class Sidecar {
       metrics: this.#metrics,
       accessLog: this.#accessLog,
       requestIds: new RequestIds(),
+      dates: new DateStamp(clock),
       random,
       live: new LiveList(),
       log,

@@ -145,6 +145,7 @@ function self(account: 'a' | 'b', own: Partial<Self>): Self {
     calls: [],
     policies: [],
     accessLog: 'errors',
+    via: false,
     ...own,
   };
 }

@@ -87,7 +87,8 @@ function readChain(address: PilotAddress, root: string | undefined, clock: Clock
     socket.on('close', () => fail('it closed'));
     socket.on('secureConnect', () => {
       const chain = chainOf(socket);
-      settle(() => resolve(chain));
+      // In order, so that the pilot sees a handshake that was done and not one that failed.
+      socket.end(() => settle(() => resolve(chain)));
     });
   });
 }

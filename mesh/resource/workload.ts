@@ -70,6 +70,8 @@ const schema = closed({
   readiness: Type.Optional(readiness),
   restart,
   accessLog: oneOf(['none', 'errors', 'sampled', 'all'], { default: 'errors' }),
+  /** Its sidecar names itself in `Via` of every message (RFC 9110 §7.6.3). */
+  via: Type.Boolean({ default: false }),
 });
 
 export type WorkloadSpec = Static<typeof schema>;
@@ -96,6 +98,7 @@ export const workload = defineKind({
     readiness: { http: { path: '/ready', port: 8080 }, interval: '1s', timeout: '2s', failures: 3 },
     restart: { baseDelay: '500ms', maxDelay: '30s', stableAfter: '1m' },
     accessLog: 'errors',
+    via: true,
   },
   check(spec, report) {
     if (spec.node !== undefined && spec.nodeSelector !== undefined) {

@@ -11,13 +11,19 @@
 import type { Bootstrap } from '../../mesh/bootstrap.ts';
 import type { PlacedWorkload } from '../../mesh/placement.ts';
 
-const passedOn = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LANGUAGE', 'TZ', 'TMPDIR'];
+const passedOn = ['PATH', 'LANG', 'LANGUAGE', 'TZ', 'TMPDIR'];
+/** Whose they are changes with the user. */
+const ofUser = ['HOME', 'USER', 'LOGNAME', 'SHELL'];
 
-/** The part of the agent's environment that its processes get. */
-export function inherited(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+/** The part of the agent's environment that its processes get; where they have a user of their own, that one's follows. */
+export function inherited(
+  env: Readonly<Record<string, string | undefined>>,
+  user: string | undefined,
+): Record<string, string> {
+  const names = user === undefined ? [...passedOn, ...ofUser] : passedOn;
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
-    if (value !== undefined && (passedOn.includes(name) || name.startsWith('LC_'))) kept[name] = value;
+    if (value !== undefined && (names.includes(name) || name.startsWith('LC_'))) kept[name] = value;
   }
   return kept;
 }
@@ -26,7 +32,7 @@ export function inherited(env: Readonly<Record<string, string | undefined>>): Re
 export function applicationVariables(workload: PlacedWorkload, bootstrap: Bootstrap): Record<string, string> {
   const [first] = bootstrap.apps;
   const variables: Record<string, string> = {
-    HEDDLE_PROXY: `http://127.0.0.1:${bootstrap.outbound.port}`,
+    HEDDLE_PROXY: proxyUrl(bootstrap),
     ...(first === undefined ? {} : { PORT: String(first.appPort) }),
   };
   for (const { name, port } of workload.ports) {
@@ -41,6 +47,11 @@ export function applicationVariables(workload: PlacedWorkload, bootstrap: Bootst
     variables[`HEDDLE_${name}_${port}_ADDR`] ??= address;
   }
   return variables;
+}
+
+/** Where an instance's sidecar serves what is beside it. */
+export function proxyUrl({ outbound }: Pick<Bootstrap, 'outbound'>): string {
+  return `http://127.0.0.1:${outbound.port}`;
 }
 
 /** `$(NAME)` in `text` becomes the variable of that name; a name that is not there stays as it is written. */

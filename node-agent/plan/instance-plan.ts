@@ -41,6 +41,8 @@ export interface InstanceFiles {
   readonly logFolder: string;
   /** Opened by the sidecar itself. */
   readonly accessLog: string;
+  /** Where the application starts unless its Workload says otherwise: a folder that is its own. */
+  readonly workFolder: string;
 }
 
 export interface PlannedInstance {
@@ -62,15 +64,17 @@ export function instanceId(workload: PlacedWorkload, index: number, node: string
   return `${workload.namespace}/${workload.workload}.${index}@${node}`;
 }
 
-/** Where an instance's sockets and logs are; short, for a socket's path is. */
+/** Where what belongs to an instance is; short, for a socket's path is. */
 export function instanceFiles(stateDir: string, id: string): InstanceFiles {
-  const logFolder = join(stateDir, 'logs', id.slice(0, id.lastIndexOf('@')).replace('/', '.'));
+  const name = id.slice(0, id.lastIndexOf('@')).replace('/', '.');
+  const logFolder = join(stateDir, 'logs', name);
   const folder = join(stateDir, 'run', createHash('sha256').update(id).digest('hex').slice(0, 12));
   return {
     relaySocket: join(folder, 'agent.sock'),
     adminSocket: join(folder, 'admin.sock'),
     logFolder,
     accessLog: join(logFolder, 'access.log'),
+    workFolder: join(stateDir, 'work', name),
   };
 }
 
@@ -115,14 +119,16 @@ export function planInstance(
     [mark.ports]: JSON.stringify(ports),
   };
   const log = (name: string) => join(files.logFolder, name);
+  const sidecarUser = sidecarUserOf(workload, settings);
   const sidecar = planned(
     marks,
     'sidecar',
     {
       command: [...settings.heddle, 'sidecar', 'run', '--agent', files.relaySocket, '--instance', id],
-      env: inherited(settings.env),
+      env: inherited(settings.env, sidecarUser),
       cwd: settings.stateDir,
-      user: sidecarUserOf(workload, settings),
+      cwdKind: 'given',
+      user: sidecarUser,
       stdoutFile: log('sidecar.out.log'),
       stderrFile: log('sidecar.err.log'),
     },
@@ -131,12 +137,13 @@ export function planInstance(
   const variables = applicationVariables(workload, bootstrap);
   const own: Record<string, string> = {};
   for (const [name, value] of Object.entries(workload.env)) own[name] = expand(value, variables);
-  const env = { ...inherited(settings.env), ...own, ...variables };
+  const env = { ...inherited(settings.env, workload.user), ...own, ...variables };
   const app = isSupervised(workload)
     ? planned(marks, 'app', {
         command: workload.command.map((word) => expand(word, env)),
         env,
-        cwd: workload.cwd ?? settings.stateDir,
+        cwd: workload.cwd ?? files.workFolder,
+        cwdKind: workload.cwd === undefined ? 'own' : 'given',
         user: workload.user,
         stdoutFile: log('app.out.log'),
         stderrFile: log('app.err.log'),

@@ -80,7 +80,15 @@ export interface RunnerInit {
 }
 
 const nothing: PlannedProcess = {
-  spec: { command: [], env: {}, cwd: '/', user: undefined, stdoutFile: '', stderrFile: '' },
+  spec: {
+    command: [],
+    env: {},
+    cwd: '/',
+    cwdKind: 'given',
+    user: undefined,
+    stdoutFile: '',
+    stderrFile: '',
+  },
   hash: '',
 };
 const unprobed: ProbePlan = { probe: { kind: 'none' }, intervalMs: 1000 };

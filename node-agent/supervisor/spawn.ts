@@ -3,18 +3,20 @@
  * The program gets an argument vector, never a shell line, and only the environment that it was given.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, constants, openSync, statSync } from 'node:fs';
+import { chownSync, closeSync, constants, mkdirSync, openSync, statSync } from 'node:fs';
 import { MeshError } from '../../kit/errors.ts';
 import type { ProcessTable } from './proc.ts';
 import type { ProcessRef } from './process-state.ts';
-import { resolveUser } from './user.ts';
+import { resolveUser, type UserIds, userVariables } from './user.ts';
 
 export interface ProcessSpec {
   /** Program and arguments; at least the program. */
   readonly command: readonly string[];
-  /** The whole environment. */
+  /** The whole environment; that of its user's login is added. */
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
+  /** `own`: a private folder of the user that it runs as, made where it is missing. */
+  readonly cwdKind: 'given' | 'own';
   /** The user it runs as; undefined is the agent's own. */
   readonly user: string | undefined;
   readonly stdoutFile: string;
@@ -28,8 +30,9 @@ export function createSpawn(table: ProcessTable): Spawn {
   return async (spec, onExit) => {
     const [program, ...args] = spec.command;
     if (program === undefined) throw cannotStart('', 'the command is empty');
-    requireFolder(program, spec.cwd);
     const user = spec.user === undefined ? undefined : resolveUser(spec.user);
+    if (spec.cwdKind === 'own') makeFolder(program, spec.cwd, user);
+    else requireFolder(program, spec.cwd);
     const stdout = openLog(program, spec.stdoutFile);
     let stderr: number | undefined;
     try {
@@ -37,7 +40,7 @@ export function createSpawn(table: ProcessTable): Spawn {
       const child = spawn(program, args, {
         argv0: program,
         cwd: spec.cwd,
-        env: spec.env,
+        env: spec.user === undefined ? spec.env : { ...userVariables(spec.user), ...spec.env },
         detached: true,
         stdio: ['ignore', stdout, stderr],
         ...(user === undefined ? {} : { uid: user.uid, gid: user.gid }),
@@ -81,6 +84,15 @@ function openLog(program: string, path: string): number {
 function requireFolder(program: string, cwd: string): void {
   if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) {
     throw cannotStart(program, `its working directory ${cwd} is not there`);
+  }
+}
+
+function makeFolder(program: string, cwd: string, user: UserIds | undefined): void {
+  try {
+    mkdirSync(cwd, { recursive: true, mode: 0o700 });
+    if (user !== undefined) chownSync(cwd, user.uid, user.gid);
+  } catch (cause) {
+    throw cannotStart(program, `its working directory ${cwd} cannot be made`, cause);
   }
 }
 

@@ -7,6 +7,12 @@ export interface UserIds {
   readonly gid: number;
 }
 
+interface Account extends UserIds {
+  readonly name: string;
+  readonly home: string;
+  readonly shell: string;
+}
+
 /** The ids of `user`, or undefined where the agent already is that user. Throws MeshError `invalid`. */
 export function resolveUser(user: string): UserIds | undefined {
   const ids = findUser(user);
@@ -17,12 +23,20 @@ export function resolveUser(user: string): UserIds | undefined {
   return ids;
 }
 
+/** What a login would set for this user; nothing where there is none. */
+export function userVariables(user: string): Record<string, string> {
+  const account = findUser(user);
+  if (account === undefined) return {};
+  const { name, home, shell } = account;
+  return { HOME: home, USER: name, LOGNAME: name, SHELL: shell };
+}
+
 /** The ids of a user, by name or number; undefined where there is none. */
-export function findUser(user: string): UserIds | undefined {
+export function findUser(user: string): Account | undefined {
   for (const line of readFileSync('/etc/passwd', 'utf8').split('\n')) {
-    const [name, , uid, gid] = line.split(':');
+    const [name = '', , uid, gid, , home = '/', shell = '/bin/sh'] = line.split(':');
     if (name === user || (uid !== undefined && uid !== '' && uid === user)) {
-      return { uid: Number(uid), gid: Number(gid) };
+      return { uid: Number(uid), gid: Number(gid), name, home, shell };
     }
   }
   return undefined;

@@ -27,6 +27,7 @@ export function selfOf(
     calls: callsOf(catalog, workload),
     policies: policiesOf(catalog, workload),
     accessLog: spec.accessLog,
+    via: spec.via,
   };
 }
 

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../../kit/clock.ts';
 import { MeshError, messageOf } from '../../kit/errors.ts';
 import type { Cluster, Endpoint } from '../../mesh/model.ts';
-import type { ClientConnection, Codec } from '../codec/codec.ts';
+import type { ClientConnection, Codec, HttpVersion } from '../codec/codec.ts';
 import type { FieldMemo } from '../codec/field-memo.ts';
 import type { Conn } from '../net/conn.ts';
 import { connectSocket, type DialOptions, type DialTarget, dial } from '../net/dial.ts';
@@ -133,10 +133,14 @@ async function openTls(
 }
 
 /** Links always speak HTTP/2; elsewhere the port's declared protocol decides. */
-function codecFor(endpoint: Endpoint, cluster: Cluster, { codecs }: ReachServices): Codec {
+export function versionFor(endpoint: Endpoint, cluster: Cluster): HttpVersion {
   const isHttp2 =
     endpoint.transport === 'link' || cluster.protocol === 'http2' || cluster.protocol === 'grpc';
-  const codec = codecs.get(isHttp2 ? 'http2' : 'http1');
+  return isHttp2 ? 'http2' : 'http1';
+}
+
+function codecFor(endpoint: Endpoint, cluster: Cluster, { codecs }: ReachServices): Codec {
+  const codec = codecs.get(versionFor(endpoint, cluster));
   if (codec === undefined) throw new Error(`no codec for ${cluster.protocol}`);
   return codec;
 }

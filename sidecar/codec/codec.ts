@@ -146,9 +146,12 @@ export interface ClientConnectionOwner {
   onClosed(connection: ClientConnection, error: MeshError | undefined): void;
 }
 
+/** The codecs that there are, by name. */
+export type HttpVersion = 'http1' | 'http2';
+
 /** A protocol of the data path. A new one is one folder and one line in `index.ts`. */
 export interface Codec {
-  readonly name: string;
+  readonly name: HttpVersion;
   /** The ALPN name (RFC 7301). */
   readonly alpn: string;
   serve(conn: Conn, acceptor: RequestAcceptor, options: CodecOptions): ServerConnection;

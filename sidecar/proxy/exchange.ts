@@ -12,6 +12,7 @@ import { MeshError } from '../../kit/errors.ts';
 import type { RequestView } from '../../mesh/decide/routes.ts';
 import type { Host } from '../cluster/live-cluster.ts';
 import type { ConnectionWaiter } from '../cluster/pool.ts';
+import { versionFor } from '../cluster/reach.ts';
 import type {
   ClientConnection,
   ClientStream,
@@ -34,6 +35,7 @@ import { recordEnd } from './record.ts';
 import { type Answer, answerFor, endWithStatus, respond } from './respond.ts';
 import { canRetry, maxReplayBytes } from './retry.ts';
 import type { ServeContext } from './serve.ts';
+import { viaFor } from './stamp.ts';
 
 export type Stage = 'planning' | 'connecting' | 'waiting' | 'responding' | 'done';
 
@@ -116,6 +118,7 @@ export class Exchange
       return;
     }
     this.#forwarding = forwarding;
+    if (this.runtime.snapshot.self.via) this.head.fields.push(viaFor(this.context.protocol));
     cluster.active++;
     const { timeouts } = cluster.description;
     const requestMs = forwarding.requestMs ?? timeouts.requestMs;
@@ -139,13 +142,15 @@ export class Exchange
     this.flags |= answer.flag;
     this.status = answer.status;
     if (this.isGrpc) this.grpcStatus = answer.grpcStatus;
-    if (answer.status !== 0) respond(this.#stream, answer, message, this.isGrpc);
+    if (answer.status !== 0)
+      respond(this.#stream, answer, message, this.isGrpc, this.context.proxy.dates.field);
     this.#finish();
   }
 
   /** Answers with a head alone, such as a redirect. */
   answerHead(head: ResponseHead): void {
     this.status = head.status;
+    this.context.proxy.dates.addTo(head.fields);
     this.#stream.sendResponse(head, true);
     this.#finish();
   }
@@ -260,6 +265,8 @@ export class Exchange
     if (this.isGrpc) this.grpcStatus = grpcStatusIn(head.fields);
     const filters = (this.#forwarding as Forwarding).filters;
     for (let at = filters.length - 1; at >= 0; at--) (filters[at] as Filter).onResponse?.(head);
+    this.context.proxy.dates.addTo(head.fields);
+    if (this.runtime.snapshot.self.via) this.#stampVia(head);
     this.#deadlines.attemptMs = Number.POSITIVE_INFINITY;
     this.#stream.sendResponse(head, end);
     if (end) this.#endResponse();
@@ -374,6 +381,11 @@ export class Exchange
     if (attemptMs !== undefined && attemptMs > 0) this.#deadlines.attemptMs = nowMs + attemptMs;
     this.#deadlines.arm(timers, nowMs);
     host.pool.acquire(this);
+  }
+
+  #stampVia(head: ResponseHead): void {
+    const { endpoint } = this.#host as Host;
+    head.fields.push(viaFor(versionFor(endpoint, (this.#forwarding as Forwarding).cluster.description)));
   }
 
   #mayTryAgain(): boolean {

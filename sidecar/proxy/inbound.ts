@@ -82,7 +82,7 @@ function namedPort(fields: readonly Field[]): number {
 function refuseConnect(stream: ServerStream, error: MeshError): void {
   const answer = answerFor(error);
   if (answer.status === 0) stream.reset(error);
-  else respond(stream, answer, error.message, false);
+  else respond(stream, answer, error.message, false, undefined);
 }
 
 /** Ends the live requests and tunnels that the new runtime would not admit. */

@@ -81,14 +81,22 @@ const grpcType = new Field('content-type', 'application/grpc');
 const retryAfter = new Field('retry-after', '1');
 
 /** Answers with a small text that says why; a gRPC caller gets a trailers-only reply of the same meaning. */
-export function respond(stream: ServerStream, answer: Answer, message: string, isGrpc: boolean): void {
+export function respond(
+  stream: ServerStream,
+  answer: Answer,
+  message: string,
+  isGrpc: boolean,
+  date: Field | undefined,
+): void {
   if (isGrpc) {
     const fields = [grpcType, ...statusFields(answer, message)];
+    if (date !== undefined) fields.push(date);
     stream.sendResponse({ status: 200, fields, contentLength: -1 }, true);
     return;
   }
   const body = Buffer.from(`${message}\n`, 'utf8');
   const fields = answer.status === 503 ? [plainText, retryAfter] : [plainText];
+  if (date !== undefined) fields.push(date);
   const head: ResponseHead = { status: answer.status, fields, contentLength: body.length };
   stream.sendResponse(head, false);
   stream.sendData(body);

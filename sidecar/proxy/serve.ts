@@ -7,6 +7,7 @@ import { MeshError, messageOf } from '../../kit/errors.ts';
 import type { Log } from '../../kit/log.ts';
 import type { Random } from '../../kit/random.ts';
 import type {
+  HttpVersion,
   RequestAcceptor,
   RequestHead,
   RequestReceiver,
@@ -23,6 +24,7 @@ import { Exchange } from './exchange.ts';
 import type { LiveList } from './live-list.ts';
 import type { Pressure } from './pressure.ts';
 import type { RequestIds } from './request-ids.ts';
+import type { DateStamp } from './stamp.ts';
 import type { Tunnel } from './tunnel.ts';
 
 /** One per process. */
@@ -34,6 +36,7 @@ export interface ProxyState {
   readonly metrics: Metrics;
   readonly accessLog: AccessLog;
   readonly requestIds: RequestIds;
+  readonly dates: DateStamp;
   readonly random: Random;
   readonly live: LiveList;
   readonly log: Log;
@@ -62,7 +65,7 @@ export interface Planner {
 export interface ServeInit {
   readonly proxy: ProxyState;
   readonly planner: Planner;
-  readonly protocol: string;
+  readonly protocol: HttpVersion;
   readonly peer: Peer;
   readonly isLink: boolean;
   /** All that are being served; it is among them until it closes. */
@@ -77,7 +80,7 @@ export class ServeContext implements RequestAcceptor {
   readonly planner: Planner;
   readonly direction: 'inbound' | 'outbound';
   readonly unrouted: SeriesSet;
-  readonly protocol: string;
+  readonly protocol: HttpVersion;
   readonly peer: Peer;
   /** A link carries many callers' requests and costs as much as one of their connections: it is kept. */
   readonly isLink: boolean;

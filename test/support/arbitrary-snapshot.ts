@@ -56,6 +56,7 @@ export const anySelf: fc.Arbitrary<Self> = record({
   calls: few(record({ service, port, protocol, localPort: maybe(port) })),
   policies: fc.constant([]),
   accessLog: fc.constantFrom('none', 'errors', 'sampled', 'all'),
+  via: fc.boolean(),
 });
 
 const valueMatch: fc.Arbitrary<ValueMatch> = record({

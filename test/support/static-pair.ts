@@ -324,6 +324,7 @@ function selfOf(mesh: TestMesh, account: string): Self {
     calls: [],
     policies: [],
     accessLog: 'all',
+    via: false,
   };
 }
 

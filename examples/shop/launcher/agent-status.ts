@@ -22,6 +22,8 @@ export interface Instance {
   readonly appPid: number | null;
   readonly identity: string;
   readonly certificateEndsMs: number | null;
+  /** Its sidecar, for what is beside it. */
+  readonly proxy: string;
 }
 
 const timeoutMs = 5_000;

@@ -145,7 +145,7 @@ async function start({ folder, kept, tell, signal }: Start) {
     },
     webUrl: await webUrlOf(instances),
     countsUrl,
-    proxy: told.get('HEDDLE_PROXY') ?? '',
+    proxy: visitors.proxy,
     instances,
     counts,
   };

@@ -1,7 +1,7 @@
 /** `heddle agent` as processes: killed and started again under load, asked for its status, told to end. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -9,7 +9,7 @@ import type { AgentStatus } from '../../../node-agent/control.ts';
 import { mark as marks } from '../../../node-agent/supervisor/marks.ts';
 import { createProcessTable } from '../../../node-agent/supervisor/proc.ts';
 import { FakePilot } from '../../support/agent/fake-pilot.ts';
-import { fakeHeddle, workloadOf } from '../../support/agent/supervisor-bench.ts';
+import { application, fakeHeddle, workloadOf } from '../../support/agent/supervisor-bench.ts';
 import { defer } from '../../support/cleanup.ts';
 import { eventually } from '../../support/eventually.ts';
 import { guardLeaks } from '../../support/leak-guard.ts';
@@ -162,7 +162,7 @@ describe('heddle agent run', () => {
     await eventually(() => b.pilot.instance(web)?.state === 'ready');
     const { stdout } = await runProcess(t, { args: [heddle, 'agent', 'status', '--state-dir', b.stateDir] });
     assert.match(stdout, /^node n1, agent \d+, pilot 127\.0\.0\.1:\d+\n/);
-    assert.match(stdout, /shop\/web\.0@n1 +ready +\d+ +\d+ +0 +\d+ +20\d\d-/);
+    assert.match(stdout, /shop\/web\.0@n1 +ready +\d+ +\d+ +0 +http:\/\/127\.0\.0\.1:\d+ +\d+ +20\d\d-/);
   });
 
   it('tells what interception must know, and refuses where processes cannot be told apart', async (t) => {
@@ -208,6 +208,29 @@ describe('heddle agent run', () => {
     const appended = spawnSync('sh', ['-c', `echo line >> ${log}`], { uid: 65_534, gid: 65_534 });
     assert.equal(appended.status, 0, String(appended.stderr));
     assert.equal(spawnSync('ls', [dirname(log)], { uid: 65_534, gid: 65_534 }).status, 2);
+  });
+
+  it('runs an application as the user that its Workload names, at home in a folder of its own', {
+    skip: nobodySkip,
+  }, async (t) => {
+    const b = await bench(t);
+    chmodSync(dirname(b.stateDir), 0o711);
+    const [copy, program] = ['heddle.mjs', 'app.mjs'].map((name) => join(dirname(b.stateDir), name));
+    copyFileSync(fakeHeddle[1] ?? '', copy ?? '');
+    copyFileSync(application, program ?? '');
+    await b.start('--heddle-binary', copy ?? '');
+    b.pilot.place(workloadOf('web', [], { command: [process.execPath, program ?? ''], user: 'nobody' }));
+    await eventually(() => b.pilot.instance(web)?.state === 'ready', {
+      what: `ready, not: ${b.pilot.instance(web)?.reason}`,
+    });
+    const { sidecarPid, appPid } = (await b.status()).instances[0] ?? {};
+    for (const pid of [sidecarPid, appPid]) assert.equal(statSync(`/proc/${pid}`).uid, 65_534);
+    const folder = join(b.stateDir, 'work', 'shop.web.0');
+    assert.equal(readlinkSync(`/proc/${appPid}/cwd`), folder);
+    const { uid, mode } = statSync(folder);
+    assert.deepEqual([uid, mode & 0o777], [65_534, 0o700]);
+    const { env } = b.running().find(({ ref }) => ref.pid === appPid) ?? {};
+    assert.equal(env?.['USER'], 'nobody');
   });
 
   it('refuses flags that it cannot understand', async (t) => {

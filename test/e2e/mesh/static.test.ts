@@ -36,12 +36,12 @@ async function offline(t: TestContext, appPort: number, ordersLink: number): Pro
 apiVersion: heddle/v1
 kind: Workload
 metadata: { name: web, namespace: test, labels: { app: web } }
-spec: { calls: [{ service: orders, localPort: ${await freePort()} }], accessLog: all }
+spec: { calls: [{ service: orders, localPort: ${await freePort()} }], accessLog: all, via: true }
 ---
 apiVersion: heddle/v1
 kind: Workload
 metadata: { name: orders, namespace: test, labels: { app: orders } }
-spec: { ports: [{ name: http, port: 80, targetPort: ${appPort} }] }
+spec: { ports: [{ name: http, port: 80, targetPort: ${appPort} }], via: true }
 ---
 apiVersion: heddle/v1
 kind: Service
@@ -101,6 +101,9 @@ describe('sidecars from files', () => {
     const web = await run('web', await mine.bundle('web'), await freePort());
     const answer = await ask(web.port, { host: 'orders', path: '/list' });
     assert.equal(`${answer.status} ${answer.body}`, '200 GET /list 0');
+    // Each sidecar names itself, by the version in which the message came.
+    assert.equal(app.seen[0]?.headers.via, '1.1 heddle, 2 heddle');
+    assert.equal(answer.headers.via, '1.1 heddle, 2 heddle');
 
     assert.deepEqual(await web.sidecar.stop(), { code: 0, signal: null });
 

@@ -22,6 +22,7 @@ export function snapshotOf(workload: string, services: readonly string[], revisi
       calls: refs.map((service) => ({ service, port: 80, protocol: 'http', localPort: undefined })),
       policies: [],
       accessLog: 'errors',
+      via: false,
     },
     services: new Map(refs.map((service) => [`shop/${service.name}`, { service, ports: [] }])),
     clusters: new Map(

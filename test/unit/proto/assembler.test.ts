@@ -51,6 +51,7 @@ function snapshotAt(revision: number, account = 'web'): Snapshot {
       calls: [],
       policies: [],
       accessLog: 'none',
+      via: false,
     },
     services: new Map(),
     clusters: new Map([[cluster.name, cluster]]),

@@ -23,6 +23,7 @@ function line(id: string, intercepted: InstanceStatusLine['intercepted'] = ports
     appPid: null,
     identity: '',
     certificateEndsMs: null,
+    proxy: 'http://127.0.0.1:20000',
     intercepted,
   };
 }

@@ -59,6 +59,30 @@ describe('instance plan', () => {
     );
   });
 
+  it('starts an application where its Workload says, or in a folder of its own', () => {
+    const cwdOf = (workload: PlacedWorkload) => {
+      const { spec } = planInstance(workload, 0, ports, settings).processes.app ?? {};
+      return [spec?.cwd, spec?.cwdKind];
+    };
+    assert.deepEqual(cwdOf(web), ['/state/work/shop.web.0', 'own']);
+    assert.deepEqual(cwdOf({ ...web, cwd: '/srv/web' }), ['/srv/web', 'given']);
+  });
+
+  it("keeps the agent's login from processes of other users", () => {
+    const env = { PATH: '/bin', HOME: '/root', USER: 'root', LOGNAME: 'root', SHELL: '/bin/sh' };
+    const homes = (user: string | undefined, sidecarUser?: string) => {
+      const { sidecar, app } = planInstance({ ...web, user }, 0, ports, {
+        ...settings,
+        env,
+        sidecarUser,
+      }).processes;
+      return [sidecar.spec.env['HOME'], app?.spec.env['HOME']];
+    };
+    assert.deepEqual(homes(undefined), ['/root', '/root']);
+    assert.deepEqual(homes('web'), [undefined, undefined]);
+    assert.deepEqual(homes(undefined, 'mesh'), [undefined, '/root']);
+  });
+
   it('puts what the sidecar listens on into its bootstrap', () => {
     const { bootstrap } = planInstance(web, 0, ports, settings);
     assert.equal(bootstrap.instance, 'shop/web.0@n1');

@@ -19,6 +19,7 @@ import { LiveList } from '../../../../sidecar/proxy/live-list.ts';
 import { noPressure } from '../../../../sidecar/proxy/pressure.ts';
 import { RequestIds } from '../../../../sidecar/proxy/request-ids.ts';
 import { type ProxyState, ServeContext } from '../../../../sidecar/proxy/serve.ts';
+import { DateStamp } from '../../../../sidecar/proxy/stamp.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import {
   FakeClientConnection,
@@ -55,7 +56,13 @@ const endpoint = (name: string): Endpoint => ({
 });
 
 function setUp(
-  options: { endpoints?: string[]; requestMs?: number; isLink?: boolean; dialsLater?: boolean } = {},
+  options: {
+    endpoints?: string[];
+    requestMs?: number;
+    isLink?: boolean;
+    dialsLater?: boolean;
+    via?: boolean;
+  } = {},
 ) {
   const clock = new FakeClock();
   const connections: { name: string; connection: FakeClientConnection; owner: ClientConnectionOwner }[] = [];
@@ -102,7 +109,7 @@ function setUp(
     route: '',
   });
   const proxy = {
-    runtime: {} as ProxyState['runtime'],
+    runtime: { snapshot: { self: { via: options.via ?? false } } } as ProxyState['runtime'],
     clock,
     timers: new TimerWheel(clock),
     metrics,
@@ -111,6 +118,7 @@ function setUp(
       write: (outcome: Outcome) => outcomes.push(outcome),
     } as unknown as ProxyState['accessLog'],
     requestIds: new RequestIds('test'),
+    dates: new DateStamp(clock),
     random: seededRandom(2),
     live: new LiveList(),
     log: silentLog,
@@ -172,6 +180,15 @@ describe('Exchange', () => {
     begin();
     const lines = sent().head.fields.map((field) => field.line.trim());
     assert.deepEqual(lines, ['x-request-id: test-0000000000000001', 'heddle-port: 8080']);
+  });
+
+  it('names itself in Via both ways where it is to, by the version of each side', () => {
+    const { begin, sent } = setUp({ via: true });
+    const { stream } = begin();
+    const answer = responseHead(200);
+    sent().receiver.onResponse(answer, true);
+    assert.equal(sent().head.fields.find(({ name }) => name === 'via')?.value, '1.1 heddle');
+    assert.equal(stream.heads[0]?.fields.find(({ name }) => name === 'via')?.value, '2 heddle');
   });
 
   it('keeps the id that the request came with', () => {

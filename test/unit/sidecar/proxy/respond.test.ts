@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type ErrorCode, MeshError } from '../../../../kit/errors.ts';
 import type { ResponseHead, ServerStream } from '../../../../sidecar/codec/codec.ts';
-import type { Field } from '../../../../sidecar/codec/field.ts';
+import { Field } from '../../../../sidecar/codec/field.ts';
 import { StreamReset } from '../../../../sidecar/codec/http2/fault.ts';
 import { answerFor, endWithStatus, respond } from '../../../../sidecar/proxy/respond.ts';
 
@@ -55,6 +55,8 @@ class Reply implements Pick<ServerStream, 'sendResponse' | 'sendData' | 'sendEnd
   }
 }
 
+const date = new Field('date', 'Sun, 06 Nov 1994 08:49:37 GMT');
+
 const fieldValue = (fields: readonly Field[] | undefined, name: string) =>
   fields?.find((field) => field.name === name)?.value;
 
@@ -63,12 +65,13 @@ describe('answers in place of an upstream', () => {
     it(`${code}: ${status} to HTTP, ${grpcStatus} to gRPC`, () => {
       const answer = answerFor(new MeshError(code, 'why', { origin: 'upstream' }));
       const plain = new Reply();
-      respond(plain as unknown as ServerStream, answer, 'why', false);
+      respond(plain as unknown as ServerStream, answer, 'why', false, date);
       assert.deepEqual([plain.head?.status, plain.body, plain.isEnded], [status, 'why\n', true]);
+      assert.equal(fieldValue(plain.head?.fields, 'date'), date.value);
       assert.equal(fieldValue(plain.head?.fields, 'retry-after'), status === 503 ? '1' : undefined);
 
       const grpc = new Reply();
-      respond(grpc as unknown as ServerStream, answer, 'why ü 100%', true);
+      respond(grpc as unknown as ServerStream, answer, 'why ü 100%', true, date);
       assert.deepEqual([grpc.head?.status, grpc.body, grpc.isEnded], [200, '', true]);
       assert.equal(fieldValue(grpc.head?.fields, 'content-type'), 'application/grpc');
       assert.equal(fieldValue(grpc.head?.fields, 'grpc-status'), `${grpcStatus}`);

@@ -77,6 +77,7 @@ function snapshot(change: Partial<Snapshot> = {}, rules: readonly RouteRule[] = 
       calls: [],
       policies: [],
       accessLog: 'errors',
+      via: false,
     },
     services: new Map([['shop/orders', { service: orders, ports: [{ port: 80, protocol: 'http', rules }] }]]),
     clusters: new Map([[cluster.name, cluster]]),
