@@ -61,6 +61,13 @@ const grpcByReset: ReadonlyMap<number, number> = new Map([
   [faultCode.http11Required, grpc.unknown],
 ]);
 
+/** A tunnel to anywhere is no business of a mesh (RFC 9110 §9.3.6). */
+export const noConnect: Answer = {
+  status: 405,
+  flag: flag.downstreamProtocol,
+  grpcStatus: grpc.unimplemented,
+};
+
 const ourFault: Answer = { status: 500, flag: flag.internal, grpcStatus: grpc.internal };
 const downstreamGone: Answer = { status: 0, flag: flag.downstreamClosed, grpcStatus: grpc.cancelled };
 const downstreamBroke: Answer = { status: 400, flag: flag.downstreamProtocol, grpcStatus: grpc.internal };

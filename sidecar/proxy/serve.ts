@@ -24,6 +24,7 @@ import { Exchange } from './exchange.ts';
 import type { LiveList } from './live-list.ts';
 import type { Pressure } from './pressure.ts';
 import type { RequestIds } from './request-ids.ts';
+import { noConnect } from './respond.ts';
 import type { DateStamp } from './stamp.ts';
 import type { Tunnel } from './tunnel.ts';
 
@@ -111,6 +112,8 @@ export class ServeContext implements RequestAcceptor {
     if (pressure.closesConnections && !this.isLink) this.connection?.drain();
     try {
       if (pressure.sheds) shed(exchange, pressure);
+      else if (isConnect) exchange.answer(noConnect, 'CONNECT is not carried here');
+      else if (head.protocol !== undefined && head.protocol !== 'websocket') refuseProtocol(exchange);
       else this.planner.plan(exchange);
     } catch (thrown) {
       // Our own bug ends this exchange and nothing else.
@@ -136,6 +139,12 @@ export class ServeContext implements RequestAcceptor {
   onConnectionClosed(): void {
     this.#connections.delete(this);
   }
+}
+
+/** An upgrade to anything else, h2c above all, would lead past every rule of the mesh (RFC 8441 §4: 501). */
+function refuseProtocol(exchange: Exchange): void {
+  const message = `:protocol ${exchange.head.protocol} is not carried, only websocket`;
+  exchange.refuse(new MeshError('not_implemented', message, { origin: 'local' }));
 }
 
 function shed(exchange: Exchange, pressure: Pressure): void {

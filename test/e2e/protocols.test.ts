@@ -180,6 +180,22 @@ describe('protocols through a pair of sidecars', () => {
     assert.equal(seen[0]?.headers.cookie, 'a=1; b=2');
   });
 
+  it('opens no tunnel but a WebSocket: CONNECT and h2c are refused, and the application hears of neither', async (t) => {
+    const { port, seen } = await startApp(t);
+    const pair = await pairTo(t, port);
+    const session = openHttp2(t, pair.outboundPort);
+    await once(session, 'remoteSettings');
+    const tunnel = await askHttp2(session, { ':method': 'CONNECT' }, '');
+    assert.deepEqual([tunnel.head[':status'], tunnel.text], [405, 'CONNECT is not carried here\n']);
+    const target = { ':scheme': 'http', ':path': '/' };
+    const upgrade = await askHttp2(session, { ':method': 'CONNECT', ':protocol': 'h2c', ...target }, '');
+    assert.deepEqual(
+      [upgrade.head[':status'], upgrade.text],
+      [501, ':protocol h2c is not carried, only websocket\n'],
+    );
+    assert.deepEqual(seen, []);
+  });
+
   it('speaks HTTP/2 to a service that does, for callers of either version', async (t) => {
     const server = createHttp2Server();
     server.on('stream', (stream: ServerHttp2Stream, headers) => {

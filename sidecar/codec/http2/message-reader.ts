@@ -154,7 +154,8 @@ export class MessageReader implements EntrySink {
       this.#cookieAt = this.#fields.length;
       this.#cookies = entry.value;
       this.#fields.push(entry.field as Field);
-    } else this.#cookies = `${this.#cookies}; ${entry.value}`;
+    } else if (this.#cookies === '') this.#cookies = entry.value;
+    else if (entry.value !== '') this.#cookies = `${this.#cookies}; ${entry.value}`;
   }
 
   /** RFC 9110 §6.5.1: framing is an error in trailers, what else belongs into the head is dropped. */
@@ -187,7 +188,7 @@ export class MessageReader implements EntrySink {
     if (this.#host !== '' && this.#authority !== '' && this.#host !== this.#authority) {
       this.#fail('host differs from :authority');
     }
-    if (end && this.#contentLength > 0) this.#fail('content-length without a body');
+    if (this.#contentLength > 0) this.#checkLength(end, isConnect);
     if (this.#problem !== '') return undefined;
     return {
       // A request for another protocol looks the same whichever version brought it.
@@ -196,11 +197,18 @@ export class MessageReader implements EntrySink {
       authority: this.#authority === '' ? this.#host : this.#authority,
       path: this.#path,
       fields: this.#takeFields(),
-      contentLength: this.#contentLength,
+      contentLength: isConnect ? -1 : this.#contentLength,
       protocol: this.#protocol === '' ? undefined : this.#protocol,
-      expectContinue: this.#expectContinue,
+      // Who sends no content has nothing to wait with (RFC 9110 §10.1.1).
+      expectContinue: this.#expectContinue && !end && this.#contentLength !== 0,
       acceptsTrailers: this.#acceptsTrailers,
     };
+  }
+
+  #checkLength(end: boolean, isConnect: boolean): void {
+    if (end) this.#fail('content-length without a body');
+    // RFC 9110 §9.3.6: what follows a CONNECT is no content.
+    else if (isConnect) this.#fail('CONNECT with content-length');
   }
 
   #checkTunnel(seen: number): void {
