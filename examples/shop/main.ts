@@ -10,9 +10,7 @@ import { parseArgs } from 'node:util';
 import { type Shop, startShop } from './launcher/shop.ts';
 import { type Counts, commandsOf, tableOf, visitsLine } from './launcher/view.ts';
 
-const { values } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, data: { type: 'string' } },
-});
+const values = readArguments();
 const startedAt = performance.now();
 const summaryMs = 5_000;
 /** People's words go to stderr where scripts read stdout. */
@@ -39,6 +37,19 @@ try {
   const why = failure instanceof Error ? failure.message : String(failure);
   process.stderr.write(ending.signal.aborted ? 'stopped\n' : `cannot start the shop: ${why}\n`);
   process.exit(ending.signal.aborted ? 0 : 1);
+}
+
+function readArguments() {
+  try {
+    const { values } = parseArgs({
+      options: { json: { type: 'boolean', default: false }, data: { type: 'string' } },
+    });
+    return values;
+  } catch (failure) {
+    const why = failure instanceof Error ? failure.message : String(failure);
+    process.stderr.write(`${why}\nusage: npm start -- [--json] [--data FOLDER]\n`);
+    process.exit(2);
+  }
 }
 
 async function leave(shop: Shop): Promise<void> {
