@@ -87,12 +87,13 @@ export class Http1ServerConnection
     conn.setHandler(this);
   }
 
-  get closesAfter(): boolean {
+  decideClose(): boolean {
     const stream = this.#stream;
     // RFC 9110 §10.1.1: a client that was not told to go on may or may not send its body after all.
     if (stream?.awaitsContinue === true && stream.requestState === 'body') this.#closesAfter = true;
-    if (this.#closesAfter) return true;
-    return this.#held === undefined && (this.#inputEnded || this.#drainMs !== notDraining);
+    if (this.#held === undefined && (this.#inputEnded || this.#drainMs !== notDraining))
+      this.#closesAfter = true;
+    return this.#closesAfter;
   }
 
   drain(patienceMs: number = drainIdleMs): void {
@@ -152,13 +153,15 @@ export class Http1ServerConnection
     const stream = this.#stream;
     if (stream === undefined) return;
     // RFC 9112 §9.3: what is left of the body would be taken for a request; the rest is read and dropped, bounded.
-    if (stream.requestState === 'body' || this.closesAfter) {
+    const isLast = this.#closesAfter || (this.#inputEnded && this.#held === undefined);
+    if (stream.requestState === 'body' || isLast) {
       this.#close();
       return;
     }
     this.#stream = undefined;
     this.#state = 'idle';
-    this.#arm('idle', this.#options.idleMs);
+    // A response whose head left before we drained has promised to take one more request.
+    this.#arm('idle', Math.min(this.#options.idleMs, this.#drainMs));
     if (this.#held !== undefined && !this.#isConsuming) this.#consumeHeld();
   }
 

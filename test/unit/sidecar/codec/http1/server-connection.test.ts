@@ -282,6 +282,22 @@ describe('HTTP/1.1 server: exchanges', () => {
     assert.equal(second.conn.state, 'closed');
   });
 
+  it('drains: after a response that had begun before, the connection takes the request that was promised', () => {
+    const { conn, connection, receive, written, acceptor } = serve();
+    receive(get('/1'));
+    const first = acceptor.requests[0]?.stream;
+    first?.sendResponse({ status: 200, fields: [], contentLength: 1 }, false);
+    connection.drain(30_000);
+    first?.sendData(Buffer.from('a'));
+    first?.sendEnd(undefined);
+    assert.equal(conn.state, 'open');
+    assert.doesNotMatch(written(), /connection: close/);
+    receive(get('/2'));
+    acceptor.requests[1]?.answer();
+    assert.match(written(), /connection: close/);
+    assert.equal(conn.state, 'closed');
+  });
+
   it('drains: an idle connection is kept as long as the caller says, or says later if that is shorter', () => {
     const patient = serve();
     patient.connection.drain(30_000);
