@@ -207,9 +207,15 @@ export class InstanceRunner {
         void this.#spawn(role);
         return;
       case 'signal':
-        if (!isAlive(this.#init.table, action.ref)) return;
-        this.#init.log.info('process signalled', { ...this.#name(role), signal: action.signal });
-        this.#init.table.kill(action.ref.pid, action.signal, 'group');
+        for (const ref of [action.ref, ...(role === 'sidecar' ? this.#heirsOf(action.ref) : [])]) {
+          if (!isAlive(this.#init.table, ref)) continue;
+          this.#init.log.info('process signalled', {
+            ...this.#name(role),
+            signalled: ref.pid,
+            signal: action.signal,
+          });
+          this.#init.table.kill(ref.pid, action.signal, 'group');
+        }
         return;
       case 'sweep':
         this.#sweep(role, action.ref);
@@ -238,7 +244,7 @@ export class InstanceRunner {
   #onExit(role: Role, ref: ProcessRef, reason: string): void {
     const machine = processOf(this.#machine, role);
     if (machine === undefined || refOf(machine) !== ref) return;
-    const heir = role === 'sidecar' && isProbed(machine) ? this.#heirOf(ref) : undefined;
+    const [heir] = role === 'sidecar' ? this.#heirsOf(ref) : [];
     if (heir !== undefined) {
       this.#init.log.info('process succeeded', { ...this.#name(role), ended: ref.pid, successor: heir.pid });
       this.#watchAdopted(role);
@@ -251,9 +257,11 @@ export class InstanceRunner {
   }
 
   /** A sidecar may start its successor itself, on its own listening sockets, in a session of its own. */
-  #heirOf(ref: ProcessRef): ProcessRef | undefined {
+  #heirsOf(ref: ProcessRef): ProcessRef[] {
     const leaders = this.#marked('sidecar').filter((one) => one.ref.pid === one.session);
-    return leaders.find((one) => one.ref.pid !== ref.pid && one.ref.startTicks >= ref.startTicks)?.ref;
+    return leaders
+      .map((leader) => leader.ref)
+      .filter((heir) => heir.pid !== ref.pid && heir.startTicks >= ref.startTicks);
   }
 
   /** Processes of this instance by their marks. */

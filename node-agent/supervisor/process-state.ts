@@ -144,9 +144,7 @@ export function stepProcess(machine: ProcessMachine, event: ProcessEvent, moment
     case 'adopted':
       return to(machine, { kind: 'starting', ref: event.ref, sinceMs: moment.nowMs });
     case 'succeeded':
-      return isProbed(machine) && 'ref' in machine.state
-        ? to(machine, { ...machine.state, ref: event.ref })
-        : same(machine);
+      return 'ref' in machine.state ? to(machine, { ...machine.state, ref: event.ref }) : same(machine);
     case 'exited':
       return onExited(machine, event.reason, moment);
     case 'probe':

@@ -1,11 +1,12 @@
 /** The supervisor with real processes: start, death, adoption, strangers, changes, stop. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { writeSaved } from '../../../../node-agent/disk/saved-file.ts';
+import { instanceFiles } from '../../../../node-agent/plan/instance-plan.ts';
 import { placementOf, supervisorBench, workloadOf } from '../../../support/agent/supervisor-bench.ts';
 import { defer } from '../../../support/cleanup.ts';
 import { eventually, within } from '../../../support/eventually.ts';
@@ -97,6 +98,26 @@ describe('supervisor', () => {
     process.kill(heir, 'SIGKILL');
     await eventually(() => supervisor.reports()[0]?.restarts === 1);
     await bench.ready(supervisor, id);
+  });
+
+  it('lets both drain where it stops a sidecar that is handing over', async (t) => {
+    const bench = supervisorBench(t);
+    const supervisor = bench.open();
+    await supervisor.apply(placementOf(workloadOf('web')));
+    await bench.ready(supervisor, id);
+    const sidecars = () => bench.running().get(`sidecar ${id}`) ?? [];
+    const [old = 0] = sidecars();
+    process.kill(old, 'SIGHUP');
+    const run = dirname(instanceFiles(bench.stateDir, id).relaySocket);
+    // It takes over the predecessor's socket once it can be told to end.
+    const both = await eventually(() => (sidecars().length === 2 ? sidecars() : undefined));
+    await eventually(() => existsSync(join(run, `serving.${both.find((pid) => pid !== old)}`)));
+    await within(supervisor.stopAll(), 'the stop');
+    assert.deepEqual(
+      both.map((pid) => existsSync(join(run, `ended.${pid}`))),
+      [true, true],
+    );
+    assert.equal(bench.running().size, 0);
   });
 
   it('ends what a killed application leaves behind, even in a session of its own', async (t) => {
