@@ -6,7 +6,7 @@
  * 16 KiB copied into one buffer, more by `writev` without a copy. The socket must have been made with
  * `allowHalfOpen: true`: a FIN is `onEnd` and no more.
  */
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
 import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
 import type { DescriptorBudget } from './descriptors.ts';
@@ -154,6 +154,7 @@ export class SocketConn implements Conn, Flushable {
     if (this.#state !== 'open') return;
     this.flush();
     this.#state = 'finishing';
+    if (belowOf(this.#socket) !== undefined) this.#socket._final = finalUnlessCut;
     this.#socket.end();
   }
 
@@ -371,6 +372,15 @@ function isCut(socket: Socket): boolean {
   const below = belowOf(socket) as { _handle?: { getpeername?(out: object): number } | null } | undefined;
   const failure = below?._handle?.getpeername?.({});
   return failure !== undefined && failure !== 0;
+}
+
+/**
+ * Runs between the last write and our FIN. A reset that has come by then would be swallowed by the alert that TLS sends
+ * first, and be told as the peer's end; after our FIN nobody can tell the two apart.
+ */
+function finalUnlessCut(this: Socket, done: (error?: Error | null) => void): void {
+  if (isCut(this)) done(Object.assign(new Error('reset before the end'), { code: 'ECONNRESET' }));
+  else Socket.prototype._final.call(this, done);
 }
 
 function closeAfterCut(conn: SocketConn): void {

@@ -166,6 +166,17 @@ for (const shared of [false, true]) {
       upright(pair);
     });
 
+    it('never tells a cut as an end, also not a caller that has ended first', async (t) => {
+      const pair = await startPair(t, await freePort());
+      for (let times = 0; times < 100; times++) {
+        const socket = dial(t, pair.localPort(7000));
+        socket.resume();
+        socket.end(Buffer.alloc(20_000));
+        await eventually(() => socket.closed || socket.readableEnded, { everyMs: 2 });
+        assert.deepEqual(socket.codes, ['ECONNRESET']);
+      }
+    });
+
     it('goes to the endpoint that lives when another refuses', async (t) => {
       const app = await startTcpApp(t, countBytes);
       const pair = await startPair(t, app.port, { deadEndpoints: 1 });
