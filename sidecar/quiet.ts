@@ -32,9 +32,12 @@ export function releaseWhenQuiet({ clock, work, release }: QuietInit): Timer {
   });
 }
 
-/** How often floods are looked for, and so many looks without another after which what they left is given back. */
+/** How often floods are looked for. */
 export const floodCheckMs = 1_000;
+/** So many looks without another flood after which what they left is given back, */
 export const calmChecks = 3;
+/** and so many with one, for what they leave while they last. */
+export const floodedChecks = 2;
 
 export interface FloodsInit {
   readonly clock: Clock;
@@ -46,15 +49,21 @@ export interface FloodsInit {
 /** Watches until the timer that it returns is cancelled. */
 export function releaseAfterFloods({ clock, floods, release }: FloodsInit): Timer {
   let seen = floods();
+  let flooded = 0;
   let calm = 0;
   let isDue = false;
   return clock.every(floodCheckMs, () => {
     const now = floods();
-    calm = now === seen ? calm + 1 : 0;
-    isDue ||= now !== seen;
+    if (now === seen) calm++;
+    else {
+      flooded++;
+      calm = 0;
+      isDue = true;
+    }
     seen = now;
-    if (!isDue || calm < calmChecks) return;
-    isDue = false;
+    if (isDue && calm >= calmChecks) isDue = false;
+    else if (flooded < floodedChecks) return;
+    flooded = 0;
     release();
   });
 }

@@ -122,7 +122,10 @@ function statusFields(answer: Answer, message: string): Field[] {
   ];
 }
 
-/** `grpc-message` is percent-encoded UTF-8 (gRPC over HTTP/2, "Responses"). */
+/**
+ * `grpc-message` is percent-encoded UTF-8 (gRPC over HTTP/2, "Responses"). What URIs reserve stays as it is, for
+ * there are clients that decode no more than a whole URI's escapes.
+ */
 function percentEncode(text: string): string {
-  return encodeURIComponent(text).replaceAll('%20', ' ');
+  return encodeURI(text).replaceAll('%20', ' ');
 }

@@ -5,6 +5,7 @@ import {
   burstRequests,
   calmChecks,
   floodCheckMs,
+  floodedChecks,
   quietMs,
   quietRequests,
   releaseAfterFloods,
@@ -36,24 +37,29 @@ it('releases memory once after a burst, not during it and not without one', () =
   assert.equal(releases, 1);
 });
 
-it('releases memory once after floods, not while they last', () => {
+it('releases memory while floods last, now and then, and once after them', () => {
   const clock = new FakeClock();
   let floods = 7;
   let releases = 0;
   const timer = releaseAfterFloods({ clock, floods: () => floods, release: () => releases++ });
   clock.advance(60_000);
   assert.equal(releases, 0);
-  for (let n = 0; n < 20; n++) {
-    floods++;
-    clock.advance(2 * floodCheckMs);
-  }
-  assert.equal(releases, 0);
+  floods++;
   clock.advance(calmChecks * floodCheckMs);
+  assert.equal(releases, 0);
+  clock.advance(floodCheckMs);
   assert.equal(releases, 1);
   clock.advance(60_000);
   assert.equal(releases, 1);
+  for (let n = 0; n < 5 * floodedChecks; n++) {
+    floods += 100;
+    clock.advance(floodCheckMs);
+  }
+  assert.equal(releases, 1 + 5);
+  clock.advance(60_000);
+  assert.equal(releases, 1 + 5 + 1);
   floods++;
   timer.cancel();
   clock.advance(60_000);
-  assert.equal(releases, 1);
+  assert.equal(releases, 1 + 5 + 1);
 });
