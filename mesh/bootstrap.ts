@@ -2,6 +2,7 @@
  * What a sidecar must know before any configuration: which instance it stands beside and which addresses
  * are its own. The node agent allocates them per instance; a static file names them.
  */
+import type { LimitSettings } from './limits.ts';
 import type { ServiceRef } from './model.ts';
 
 /**
@@ -27,16 +28,8 @@ export interface Bootstrap {
   readonly allowShortLifetimes: boolean;
   /** Where connections come in that nftables takes from their own way; absent where nothing is intercepted. */
   readonly transparent?: Transparent;
-  /** Absent: the sidecar's own limits. */
-  readonly httpTimers?: HttpTimers;
-}
-
-/** How long an HTTP/1.1 client may take; past it the answer is 408. */
-export interface HttpTimers {
-  /** From a request's first byte to the end of its head; 0 is the sidecar's own limit. */
-  readonly headMs: number;
-  /** The window over which a request's body must keep its least rate; 0 is the sidecar's own limit. */
-  readonly bodyMs: number;
+  /** What stands in the place of the sidecar's own numbers; absent where nothing does. */
+  readonly limits?: LimitSettings;
 }
 
 export interface Transparent {

@@ -3,6 +3,7 @@
  * The pilot decides which workloads a node runs (`Workload.spec.node` or `nodeSelector`, and `replicas`);
  * addresses, ports and process ids are the agent's own business.
  */
+import type { LimitSettings } from './limits.ts';
 import type { AppProtocol, Call, EndpointState, Locality } from './model.ts';
 
 /** Everything that one node is to run, as one value; what it does not name is to stop. */
@@ -31,6 +32,8 @@ export interface PlacedWorkload {
   readonly readiness: Readiness | undefined;
   /** How it is started again after a fall; left out: the agent's own defaults. */
   readonly restart?: RestartDelays;
+  /** Of its sidecars; absent where all keep their own numbers. */
+  readonly limits?: LimitSettings;
 }
 
 export interface RestartDelays {

@@ -9,6 +9,7 @@ import type {
   LocalPort,
   Transparent,
 } from '../mesh/bootstrap.ts';
+import { type LimitSettings, limitProblem } from '../mesh/limits.ts';
 import { each, filled, portFrom, portOrZero, type Report, words } from './check.ts';
 import * as wire from './gen/heddle/v1/sidecar_pb.ts';
 import { refFromWire } from './settings.ts';
@@ -19,7 +20,7 @@ const outboundPolicies = words({
 });
 
 export function bootstrapToWire(bootstrap: Bootstrap): wire.Bootstrap {
-  const { link, admin, accessLogFile, transparent, httpTimers } = bootstrap;
+  const { link, admin, accessLogFile, transparent, limits } = bootstrap;
   return create(wire.BootstrapSchema, {
     instance: bootstrap.instance,
     ...(link === undefined ? {} : { link: listenToWire(link) }),
@@ -37,7 +38,7 @@ export function bootstrapToWire(bootstrap: Bootstrap): wire.Bootstrap {
     ...(accessLogFile === undefined ? {} : { accessLogFile }),
     allowShortLifetimes: bootstrap.allowShortLifetimes,
     ...(transparent === undefined ? {} : { transparent: transparentToWire(transparent) }),
-    ...(httpTimers === undefined ? {} : { httpTimers: create(wire.HttpTimersSchema, { ...httpTimers }) }),
+    ...(limits === undefined ? {} : { limits: { ...limits } }),
   });
 }
 
@@ -50,7 +51,7 @@ export function bootstrapFromWire(
     report({ path, message: 'missing' });
     return bootstrapFromWire(create(wire.BootstrapSchema), path, () => {});
   }
-  const { link, transparent, httpTimers } = message;
+  const { link, transparent } = message;
   return {
     instance: filled(message.instance, `${path}.instance`, report),
     link: link === undefined ? undefined : listenFromWire(link, `${path}.link`, report),
@@ -63,9 +64,7 @@ export function bootstrapFromWire(
     ...(transparent === undefined
       ? {}
       : { transparent: transparentFromWire(transparent, `${path}.transparent`, report) }),
-    ...(httpTimers === undefined
-      ? {}
-      : { httpTimers: { headMs: httpTimers.headMs, bodyMs: httpTimers.bodyMs } }),
+    ...limitsFromWire(message.limits, `${path}.limits`, report),
   };
 }
 
@@ -161,4 +160,19 @@ function adminFromWire(admin: wire.Bootstrap['admin'], path: string, report: Rep
       report({ path, message: 'name adminSocket or adminPort' });
       return { port: 0 };
   }
+}
+
+/** The field as it stands in its value: absent where no limit is set. */
+export function limitsFromWire(
+  message: Readonly<Record<string, number>>,
+  path: string,
+  report: Report,
+): { readonly limits?: LimitSettings } {
+  const entries = Object.entries(message);
+  if (entries.length === 0) return {};
+  for (const [name, value] of entries) {
+    const problem = limitProblem(name, value);
+    if (problem !== undefined) report({ path: `${path}.${name}`, message: problem });
+  }
+  return { limits: Object.fromEntries(entries) };
 }

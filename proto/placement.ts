@@ -1,6 +1,7 @@
 /** `Placement`, what a node shall run, to and from its message. */
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { PlacedWorkload, Placement, ProbeTimes, Readiness } from '../mesh/placement.ts';
+import { limitsFromWire } from './bootstrap.ts';
 import { decodeLoose, each, filled, portFrom, type Report, safeInteger } from './check.ts';
 import * as wire from './gen/heddle/v1/placement_pb.ts';
 import { callFromWire, callToWire } from './self.ts';
@@ -33,7 +34,7 @@ export function placementFromWire(message: wire.Placement, path: string, report:
 }
 
 function workloadToWire(workload: PlacedWorkload): wire.PlacedWorkload {
-  const { cwd, user, readiness, restart } = workload;
+  const { cwd, user, readiness, restart, limits } = workload;
   return create(wire.PlacedWorkloadSchema, {
     namespace: workload.namespace,
     workload: workload.workload,
@@ -52,6 +53,7 @@ function workloadToWire(workload: PlacedWorkload): wire.PlacedWorkload {
     calls: workload.calls.map(callToWire),
     ...(readiness === undefined ? {} : { readiness: readinessToWire(readiness) }),
     ...(restart === undefined ? {} : { restart: { ...restart } }),
+    ...(limits === undefined ? {} : { limits: { ...limits } }),
   });
 }
 
@@ -80,6 +82,7 @@ function workloadFromWire(message: wire.PlacedWorkload, path: string, report: Re
     ...(restart === undefined
       ? {}
       : { restart: { baseMs: restart.baseMs, maxMs: restart.maxMs, stableMs: restart.stableMs } }),
+    ...limitsFromWire(message.limits, `${path}.limits`, report),
   };
 }
 

@@ -5,14 +5,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { MeshError } from '../kit/errors.ts';
-import type {
-  AppPort,
-  Bootstrap,
-  HttpTimers,
-  ListenAddress,
-  LocalPort,
-  Transparent,
-} from '../mesh/bootstrap.ts';
+import type { AppPort, Bootstrap, ListenAddress, LocalPort, Transparent } from '../mesh/bootstrap.ts';
 import { isOpaque } from '../mesh/model.ts';
 import type { ReachServices } from './cluster/reach.ts';
 import type { Codec, HttpVersion } from './codec/codec.ts';
@@ -28,7 +21,7 @@ import {
   takenOutboundDoor,
 } from './doors.ts';
 import type { Peer, PeerTls } from './net/conn.ts';
-import { type Detected, detectMs, detectSocket } from './net/detect.ts';
+import { type Detected, detectionLimits, detectSocket } from './net/detect.ts';
 import type { DialTarget } from './net/dial.ts';
 import { isFamilyMissing, type Listener, listen, listenLocal } from './net/listener.ts';
 import { isLocalAddress, isWildcard } from './net/local-address.ts';
@@ -54,8 +47,6 @@ export interface EntranceServices {
   readonly resolver: Resolver | undefined;
   /** Listening sockets of the process before this one, by name. */
   readonly inherited: InheritedSockets;
-  /** Only what differs from the codec's own limits. */
-  readonly httpTimers: Partial<HttpTimers>;
 }
 
 interface NamedListener {
@@ -63,9 +54,11 @@ interface NamedListener {
   readonly listener: Listener;
 }
 
-/** An idle HTTP/1.1 connection of the application or a plaintext caller. */
-const idleMs = 60_000;
-const linkIdleMs = 3_600_000;
+export const callerLimits = {
+  /** An idle HTTP/1.1 connection of the application or a plaintext caller. */
+  idleMs: 60_000,
+  linkIdleMs: 3_600_000,
+};
 const http1Protocol = 'http/1.1';
 
 export class Entrances {
@@ -215,7 +208,8 @@ export class Entrances {
         return;
       }
       const inbound = proxy.runtime.inbound.get(port)?.port;
-      const timeoutMs = inbound?.protocol === 'detect' ? detectTime(inbound.timeouts.detectMs) : detectMs;
+      const timeoutMs =
+        inbound?.protocol === 'detect' ? detectTime(inbound.timeouts.detectMs) : detectionLimits.detectMs;
       detectSocket(socket, { timers: this.#services.reach.net.timers, timeoutMs }, (detected, raw) => {
         if (detected === 'tls' && acceptor !== undefined) acceptor.accept(raw);
         else if (inbound?.protocol === 'detect' && (detected === 'tls' || detected === 'unknown'))
@@ -342,10 +336,9 @@ export class Entrances {
     const { net, memo } = reach;
     const options = {
       link: isLink,
-      idleMs: isLink ? linkIdleMs : idleMs,
+      idleMs: isLink ? callerLimits.linkIdleMs : callerLimits.idleMs,
       timers: net.timers,
       memo,
-      ...this.#services.httpTimers,
     };
     context.connection = codec.serve(conn, context, options);
     if (this.#patienceMs !== undefined) context.connection.drain(this.#patienceMs);

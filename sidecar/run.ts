@@ -9,6 +9,7 @@ import { systemRandom } from '../kit/random.ts';
 import type { Bootstrap, IdentityBundle } from '../mesh/bootstrap.ts';
 import type { Snapshot } from '../mesh/model.ts';
 import { parseStaticConfig, type StaticIdentity } from '../proto/static-config.ts';
+import { setLimits } from './limits.ts';
 import { AgentSource } from './runtime/agent-source.ts';
 import type { Resolver } from './runtime/resolver.ts';
 import { Sidecar } from './sidecar.ts';
@@ -141,6 +142,7 @@ function createSidecar(
   const { log, onEnd, inherited, memoryLimitBytes, workers, environment } = options;
   const told = { bootstrap, identity, snapshot, resolver, inherited, memoryLimitBytes, log };
   const onDrainAsked = () => onEnd(undefined);
+  setLimits(bootstrap.limits ?? {});
   if (workers > 1) return new WorkerGroup({ ...told, workers, environment, onDrainAsked });
   return new Sidecar({
     ...told,

@@ -14,7 +14,7 @@ import type { AdminActions } from './admin/admin.ts';
 import { AdminServer } from './admin/server.ts';
 import { createPoolFactory, type ReachServices } from './cluster/reach.ts';
 import { FieldMemo } from './codec/field-memo.ts';
-import { drainIdleMs } from './codec/http1/limits.ts';
+import { limits as http1Limits } from './codec/http1/limits.ts';
 import { limits } from './codec/http2/limits.ts';
 import { WindowBudget } from './codec/http2/window.ts';
 import { createCodecs } from './codec/index.ts';
@@ -79,7 +79,7 @@ const handOverMs = 40_000;
 /** `stop`: nobody serves after this one. `hand_over`: a successor serves on the same sockets already. */
 export type DrainKind = 'stop' | 'hand_over';
 const drainTimes: Record<DrainKind, { readonly patienceMs: number; readonly totalMs: number }> = {
-  stop: { patienceMs: drainIdleMs, totalMs: drainMs },
+  stop: { patienceMs: http1Limits.drainIdleMs, totalMs: drainMs },
   hand_over: { patienceMs: handOverIdleMs, totalMs: handOverMs },
 };
 const drainStepMs = 20;
@@ -145,14 +145,11 @@ export class Sidecar {
     settleClusters(runtime, undefined);
     this.#accessLog.mode = init.snapshot.self.accessLog;
     const { resolver, inherited } = init;
-    const { headMs = 0, bodyMs = 0 } = bootstrap.httpTimers ?? {};
-    const httpTimers = { ...(headMs > 0 && { headMs }), ...(bodyMs > 0 && { bodyMs }) };
     this.#entrances = new Entrances({
       proxy: this.#proxy,
       reach: this.#reach,
       resolver,
       inherited,
-      httpTimers,
     });
     this.#admin = new AdminServer(this.#reach, this.#adminActions());
   }

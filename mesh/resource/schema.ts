@@ -52,7 +52,17 @@ export function table(keys: FormatName, values?: FormatName) {
   return Type.Unsafe<Record<string, string>>({ ...tableSchema(keys, values), default: {} });
 }
 
-/** The same, absent where it is left out: no table is not an empty one. */
+/** A table of whole numbers; empty where it is left out. */
+export function numberTable() {
+  return Type.Unsafe<Record<string, number>>({
+    type: 'object',
+    maxProperties: maxItems,
+    additionalProperties: { type: 'integer' },
+    default: {},
+  });
+}
+
+/** The same as `table`, absent where it is left out: no table is not an empty one. */
 export function optionalTable(keys: FormatName, values?: FormatName) {
   return Type.Optional(Type.Unsafe<Record<string, string>>(tableSchema(keys, values)));
 }

@@ -1,9 +1,21 @@
 /** A program that runs in the mesh: where, how it is started, what it serves and what it calls. */
 import { type Static, Type } from 'typebox';
+import { limitProblem } from '../limits.ts';
 import { isOpaque } from '../model.ts';
 import { durationMs } from './duration.ts';
 import { defineKind, type Report, refuseTwins } from './kind.ts';
-import { anyText, closed, integer, list, oneOf, optionalTable, port, table, text } from './schema.ts';
+import {
+  anyText,
+  closed,
+  integer,
+  list,
+  numberTable,
+  oneOf,
+  optionalTable,
+  port,
+  table,
+  text,
+} from './schema.ts';
 
 const workloadPort = closed({
   name: Type.Optional(text('dns-label')),
@@ -72,6 +84,8 @@ const schema = closed({
   accessLog: oneOf(['none', 'errors', 'sampled', 'all'], { default: 'errors' }),
   /** Its sidecar names itself in `Via` of every message (RFC 9110 §7.6.3). */
   via: Type.Boolean({ default: false }),
+  /** Bounds of its sidecars by name (`http2.plainStreams`); what is left out keeps its default. */
+  sidecarLimits: numberTable(),
 });
 
 export type WorkloadSpec = Static<typeof schema>;
@@ -99,6 +113,7 @@ export const workload = defineKind({
     restart: { baseDelay: '500ms', maxDelay: '30s', stableAfter: '1m' },
     accessLog: 'errors',
     via: true,
+    sidecarLimits: { 'http1.maxHeadBytes': 65_536, 'http2.plainStreams': 250 },
   },
   check(spec, report) {
     if (spec.node !== undefined && spec.nodeSelector !== undefined) {
@@ -106,6 +121,10 @@ export const workload = defineKind({
     }
     checkPorts(spec, report);
     checkReadiness(spec, report);
+    for (const [name, value] of Object.entries(spec.sidecarLimits)) {
+      const problem = limitProblem(name, value);
+      if (problem !== undefined) report(['sidecarLimits', name], problem);
+    }
     const { baseDelay, maxDelay } = spec.restart;
     if ((durationMs(baseDelay) ?? 0) > (durationMs(maxDelay) ?? 0)) {
       report(['restart', 'baseDelay'], `${baseDelay} is longer than maxDelay ${maxDelay}`);

@@ -212,6 +212,7 @@ function bootstrapOf(
     admin: { socket: files.adminSocket },
     accessLogFile: files.accessLog,
     allowShortLifetimes: settings.allowShortLifetimes,
+    ...(workload.limits === undefined ? {} : { limits: workload.limits }),
     ...(settings.transparent === undefined
       ? {}
       : {

@@ -39,6 +39,7 @@ export function placementOf(world: World, node: string): Placement {
           maxMs: durationMs(spec.restart.maxDelay) ?? 0,
           stableMs: durationMs(spec.restart.stableAfter) ?? 0,
         },
+        ...(Object.keys(spec.sidecarLimits).length === 0 ? {} : { limits: spec.sidecarLimits }),
       };
     }),
   };

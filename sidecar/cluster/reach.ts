@@ -34,18 +34,25 @@ export interface ReachServices {
 /** Streams on one link at once before another is opened (design: 4,096 announced by the receiver). */
 const requestsPerLink = 4096;
 const requestsPerHttp2 = 100;
-/** Requests that may stand in line for a connection of one endpoint. */
-const maxWaiting = 1024;
-/** Below the keep-alive time of common servers, so that a request seldom meets a connection they just closed. */
-const appIdleMs = 4_000;
-const linkIdleMs = 3_600_000;
+export const poolLimits = {
+  /** Requests that may stand in line for a connection of one endpoint. */
+  maxWaiting: 1024,
+  /** Below the keep-alive time of common servers, so that a request seldom meets a connection they just closed. */
+  appIdleMs: 4_000,
+  linkIdleMs: 3_600_000,
+};
 
 export function createPoolFactory(services: ReachServices): PoolFactory {
   return (endpoint, cluster) => {
     const codec = codecFor(endpoint, cluster, services);
     const isLink = endpoint.transport === 'link';
     const { net, memo } = services;
-    const options = { link: isLink, idleMs: isLink ? linkIdleMs : appIdleMs, timers: net.timers, memo };
+    const options = {
+      link: isLink,
+      idleMs: isLink ? poolLimits.linkIdleMs : poolLimits.appIdleMs,
+      timers: net.timers,
+      memo,
+    };
     const perConnection = codec.name === 'http1' ? 1 : isLink ? requestsPerLink : requestsPerHttp2;
     return new Pool({
       connect: (owner, done) => {
@@ -57,7 +64,7 @@ export function createPoolFactory(services: ReachServices): PoolFactory {
       },
       requestsPerConnection: perConnection,
       maxConnections: cluster.limits.maxConnections,
-      maxWaiting,
+      maxWaiting: poolLimits.maxWaiting,
       mayDial: () => net.descriptors?.mayDial ?? true,
     });
   };

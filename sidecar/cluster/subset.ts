@@ -4,19 +4,21 @@
  * and changes it for few callers when an endpoint comes or goes.
  */
 
-/** Links of one caller to one cluster. */
-export const maxLinkedEndpoints = 20;
+export const subsetLimits = {
+  /** Endpoints of one cluster that one caller links to. */
+  maxLinkedEndpoints: 20,
+};
 
 /** At most `maxLinkedEndpoints` of `hosts`, the same for the same caller and hosts. */
 export function subsetFor<T extends { readonly endpoint: { readonly id: string } }>(
   caller: string,
   hosts: readonly T[],
 ): readonly T[] {
-  if (hosts.length <= maxLinkedEndpoints) return hosts;
+  if (hosts.length <= subsetLimits.maxLinkedEndpoints) return hosts;
   return hosts
     .map((host) => ({ host, rank: hashOf(`${caller} ${host.endpoint.id}`) }))
     .sort((a, b) => b.rank - a.rank)
-    .slice(0, maxLinkedEndpoints)
+    .slice(0, subsetLimits.maxLinkedEndpoints)
     .map(({ host }) => host);
 }
 

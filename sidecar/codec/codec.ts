@@ -166,8 +166,4 @@ export interface CodecOptions {
   readonly timers: TimerWheel;
   /** The one of this process: its slots are unique only within it. */
   readonly memo: FieldMemo;
-  /** How long a request head may take; by default the codec's own limit. */
-  readonly headMs?: number;
-  /** The window over which a request body must keep its least rate; by default the codec's own limit. */
-  readonly bodyMs?: number;
 }

@@ -10,8 +10,10 @@ import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
 /** `unknown` also where the client waits for the server to speak first. */
 export type Detected = 'tls' | 'http2' | 'http1' | 'unknown';
 
-/** How long a client may keep silent before it counts as `unknown`. */
-export const detectMs = 10_000;
+export const detectionLimits = {
+  /** How long a client may keep silent before it counts as `unknown`. */
+  detectMs: 10_000,
+};
 /** A method longer than this is not taken for HTTP (RFC 9110 names none above 17). */
 const maxMethodBytes = 32;
 /** RFC 9113 §3.4. */
@@ -136,7 +138,7 @@ class Peek<T> implements TimerOwner {
     this.#socket = socket;
     this.#options = options;
     this.#peeking = peeking;
-    options.timers.arm(this.#timer, options.timeoutMs ?? detectMs);
+    options.timers.arm(this.#timer, options.timeoutMs ?? detectionLimits.detectMs);
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     socket.on('close', this.#stop);

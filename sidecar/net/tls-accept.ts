@@ -25,11 +25,11 @@ export interface HandshakeLimits {
   readonly maxWaiting: number;
 }
 
-export const defaultHandshakeLimits: HandshakeLimits = {
+export const handshakeLimits = {
   timeoutMs: 5_000,
   maxHandshakes: 64,
   maxWaiting: 1_024,
-};
+} satisfies HandshakeLimits;
 
 export interface TlsAcceptorOptions {
   readonly credentials: TlsCredentials;
@@ -71,7 +71,7 @@ interface Waiting {
 
 export function createTlsAcceptor(options: TlsAcceptorOptions): TlsAcceptor {
   const { clock, protocols, onSecure, onRefused } = options;
-  const limits = { ...defaultHandshakeLimits, ...options.limits };
+  const limits = { ...handshakeLimits, ...options.limits };
   let { mode } = options;
   let { trustDomain } = options.credentials.svid.identity;
   // Both in order of arrival.

@@ -12,7 +12,7 @@ import type { Clock } from '../../kit/clock.ts';
 import { MeshError } from '../../kit/errors.ts';
 import { verifyPeer } from '../../mesh/svid.ts';
 import type { PeerTls } from './conn.ts';
-import { defaultHandshakeLimits } from './tls-accept.ts';
+import { handshakeLimits } from './tls-accept.ts';
 import type { TlsCredentials } from './tls-credentials.ts';
 import { handshakeError, peerTlsOf } from './tls-peer.ts';
 
@@ -35,7 +35,7 @@ export interface TlsConnectOptions {
 export function connectTls(raw: Socket, options: TlsConnectOptions): TLSSocket {
   const { credentials, clock, protocol } = options;
   const { trustDomain } = credentials.svid.identity;
-  const timeoutMs = options.timeoutMs ?? defaultHandshakeLimits.timeoutMs;
+  const timeoutMs = options.timeoutMs ?? handshakeLimits.timeoutMs;
   const rules = { trustDomain, names: options.expected, origin: 'upstream' } as const;
   let state: 'handshake' | 'done' = 'handshake';
 

@@ -33,7 +33,7 @@ import { Deadlines } from './deadlines.ts';
 import { grpcStatusIn, grpcTimeoutMs, isGrpcType, passOnTimeout, smallNumber } from './grpc.ts';
 import { recordEnd } from './record.ts';
 import { type Answer, answerFor, endWithStatus, respond } from './respond.ts';
-import { canRetry, maxReplayBytes } from './retry.ts';
+import { canRetry, retryLimits } from './retry.ts';
 import type { ServeContext } from './serve.ts';
 import { viaFor } from './stamp.ts';
 
@@ -223,7 +223,7 @@ export class Exchange
     const upstream = this.#upstream;
     if (this.#mayReplay || upstream === undefined) this.#hold(chunk);
     if (upstream === undefined) {
-      if (this.#heldBytes >= maxReplayBytes) this.#pauseRequest();
+      if (this.#heldBytes >= retryLimits.maxReplayBytes) this.#pauseRequest();
     } else if (!upstream.sendData(chunk)) {
       this.#pauseRequest();
     }
@@ -442,7 +442,7 @@ export class Exchange
     this.#held ??= [];
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;
-    if (this.#heldBytes > maxReplayBytes && this.#upstream !== undefined) {
+    if (this.#heldBytes > retryLimits.maxReplayBytes && this.#upstream !== undefined) {
       this.#mayReplay = false;
       this.#held = undefined;
     }

@@ -1,8 +1,10 @@
 /** When a request may be sent a second time: only if surely nobody has acted on the first. */
 import type { MeshError } from '../../kit/errors.ts';
 
-/** Request bytes kept for a second attempt; a longer body is sent once. */
-export const maxReplayBytes = 64 * 1024;
+export const retryLimits = {
+  /** Request bytes kept for a second attempt; a longer body is sent once. */
+  maxReplayBytes: 64 * 1024,
+};
 
 /** RFC 9110 §9.2.2. */
 const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);

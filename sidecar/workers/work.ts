@@ -4,6 +4,7 @@ import { messageOf } from '../../kit/errors.ts';
 import type { Log } from '../../kit/log.ts';
 import { systemRandom } from '../../kit/random.ts';
 import type { Snapshot } from '../../mesh/model.ts';
+import { setLimits } from '../limits.ts';
 import { AskingResolver } from '../runtime/resolver.ts';
 import { type DrainKind, Sidecar } from '../sidecar.ts';
 import type { InheritedSockets } from '../succession.ts';
@@ -26,6 +27,7 @@ export function createWorker(init: WorkerInit): (message: ToWorker) => void {
 
   const start = async (message: Extract<ToWorker, { kind: 'start' }>): Promise<void> => {
     snapshot = message.snapshot;
+    setLimits(message.bootstrap.limits ?? {});
     sidecar = new Sidecar({
       bootstrap: message.bootstrap,
       identity: message.identity,

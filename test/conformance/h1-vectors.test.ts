@@ -118,7 +118,10 @@ async function startSidecar(t: Scope): Promise<{ port: number; trustBundle: stri
   const pair = await describePair({ ports: [served], timeouts: { requestMs: responseMs } });
   const { mesh, receiver } = pair;
   const { trustBundle } = await mesh.bundle('shop');
-  const bootstrap = { ...receiver.bootstrap, httpTimers: timers };
+  const bootstrap = {
+    ...receiver.bootstrap,
+    limits: { 'http1.headMs': timers.headMs, 'http1.bodyMs': timers.bodyMs },
+  };
   await startStaticSide(t, mesh, { ...receiver, bootstrap });
   return { port: bootstrap.apps[0]?.plain?.port ?? 0, trustBundle };
 }

@@ -18,10 +18,15 @@ const transparent = record({
   outboundPolicy: fc.constantFrom('allow_any' as const, 'registry_only' as const),
 });
 
-const milliseconds = fc.integer({ min: 0, max: 600_000 });
-const httpTimers = record({ headMs: milliseconds, bodyMs: milliseconds });
+const limits = fc.record(
+  {
+    'http1.headMs': fc.integer({ min: 100, max: 600_000 }),
+    'http2.plainStreams': fc.constantFrom(1, 65_536),
+  },
+  { noNullPrototype: true, requiredKeys: ['http1.headMs'] },
+);
 
-const always = record<Omit<Bootstrap, 'transparent' | 'httpTimers'>>({
+const always = record<Omit<Bootstrap, 'transparent' | 'limits'>>({
   instance: name,
   link: fc.option(listen, { nil: undefined }),
   outbound: listen,
@@ -48,9 +53,9 @@ const always = record<Omit<Bootstrap, 'transparent' | 'httpTimers'>>({
 });
 
 export const anyBootstrap: fc.Arbitrary<Bootstrap> = fc
-  .tuple(always, fc.option(transparent), fc.option(httpTimers))
-  .map(([bootstrap, taken, timers]) => ({
+  .tuple(always, fc.option(transparent), fc.option(limits))
+  .map(([bootstrap, taken, set]) => ({
     ...bootstrap,
     ...(taken !== null && { transparent: taken }),
-    ...(timers !== null && { httpTimers: timers }),
+    ...(set !== null && { limits: set }),
   }));

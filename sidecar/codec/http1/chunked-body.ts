@@ -21,13 +21,7 @@ import {
 import { isTrailerName } from './connection-options.ts';
 import { FieldLines } from './field-lines.ts';
 import { HeadCarry } from './head-carry.ts';
-import {
-  maxChunkLineBytes,
-  maxChunkSizeDigits,
-  maxExtensionBytes,
-  maxTrailerBytes,
-  maxTrailerFields,
-} from './limits.ts';
+import { limits } from './limits.ts';
 import { Refusal } from './refusal.ts';
 
 /**
@@ -57,7 +51,7 @@ export interface ChunkSink {
   onBodyData(data: Buffer): void;
 }
 
-const trailerLimits = { maxBytes: maxTrailerBytes, startLine: false, maxEmptyLines: 0 } as const;
+const trailerLimits = () => ({ maxBytes: limits.maxTrailerBytes, startLine: false, maxEmptyLines: 0 });
 
 export class ChunkedBody {
   /** Trailers that may be passed on; set when the body has ended and there were any. */
@@ -126,7 +120,7 @@ export class ChunkedBody {
   #sizeDigit(byte: number): void {
     const digit = hexValue[byte] as number;
     if (digit !== 255) {
-      if (++this.#digits > maxChunkSizeDigits) throw new Refusal(400, 'chunk size too long');
+      if (++this.#digits > limits.maxChunkSizeDigits) throw new Refusal(400, 'chunk size too long');
       this.#size = this.#size * 16 + digit;
     } else if (this.#digits === 0) throw new Refusal(400, 'chunk size');
     else if (byte === cr) this.#state = 'size_lf';
@@ -137,8 +131,9 @@ export class ChunkedBody {
   }
 
   #extension(byte: number): void {
-    if (++this.#lineBytes > maxChunkLineBytes) throw new Refusal(400, 'chunk size line too long');
-    if (++this.#extensionBytes > maxExtensionBytes) throw new Refusal(400, 'too many chunk extensions');
+    if (++this.#lineBytes > limits.maxChunkLineBytes) throw new Refusal(400, 'chunk size line too long');
+    if (++this.#extensionBytes > limits.maxExtensionBytes)
+      throw new Refusal(400, 'too many chunk extensions');
     const next = afterExtensionByte(this.#state, byte);
     if (next === undefined) throw new Refusal(400, 'chunk extension');
     this.#state = next;
@@ -150,10 +145,10 @@ export class ChunkedBody {
       this.#state = 'end';
       return at + 2;
     }
-    this.#carry ??= new HeadCarry(trailerLimits);
+    this.#carry ??= new HeadCarry(trailerLimits());
     const end = this.#carry.add(bytes, at);
     if (end < 0) return bytes.length;
-    const lines = new FieldLines(this.#memo, maxTrailerFields);
+    const lines = new FieldLines(this.#memo, limits.maxTrailerFields);
     if (lines.parse(this.#carry.bytes, 0) < 0) throw new Refusal(400, 'trailer section');
     const allowed = lines.fields.filter((field) => isTrailerName(field.name));
     if (allowed.length > 0) this.trailers = allowed;

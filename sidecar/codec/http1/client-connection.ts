@@ -24,7 +24,7 @@ import { BodyReader } from './body-reader.ts';
 import { BodyWriter } from './body-writer.ts';
 import type { ChunkSink } from './chunked-body.ts';
 import { HeadCarry } from './head-carry.ts';
-import { maxHeadBytes, maxInformational } from './limits.ts';
+import { limits } from './limits.ts';
 import { Refusal, upstreamFault } from './refusal.ts';
 import { ResponseParser } from './response-head.ts';
 import { requestMode, requestText } from './serialize.ts';
@@ -33,7 +33,7 @@ type State = 'idle' | 'busy' | 'tunnel' | 'closed';
 /** What the owner was told last. */
 type Told = 'available' | 'unavailable' | 'closed';
 
-const carryLimits = { maxBytes: maxHeadBytes, startLine: true, maxEmptyLines: 0 } as const;
+const carryLimits = () => ({ maxBytes: limits.maxHeadBytes, startLine: true, maxEmptyLines: 0 });
 
 export class Http1ClientConnection implements ClientConnection, ConnHandler, TimerOwner, ChunkSink {
   readonly conn: Conn;
@@ -231,7 +231,7 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
   }
 
   #carriedHead(bytes: Buffer, at: number, stream: Http1ClientStream): number {
-    this.#carry ??= new HeadCarry(carryLimits);
+    this.#carry ??= new HeadCarry(carryLimits());
     const carry = this.#carry;
     const linesBefore = carry.lineCount;
     const end = carry.add(bytes, at);
@@ -253,7 +253,7 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
       this.#tellUnavailable();
       stream.receiver.onResponse(head, false);
     } else if (status < 200) {
-      if (++this.#informational > maxInformational) {
+      if (++this.#informational > limits.maxInformational) {
         throw new MeshError('malformed_message', 'too many 1xx responses', { origin: 'upstream' });
       }
       stream.receiver.onInformational(head);

@@ -2,7 +2,7 @@
 import { type Field, fieldKind, kindOfName } from '../field.ts';
 import { consistsOf, tokenByte } from './chars.ts';
 import type { FieldLines } from './field-lines.ts';
-import { maxConnectionOptions } from './limits.ts';
+import { limits } from './limits.ts';
 import { Refusal } from './refusal.ts';
 
 export interface ConnectionOptions {
@@ -41,7 +41,7 @@ export function connectionOptionsOf(lines: FieldLines): ConnectionOptions {
 
 function parseOptions(value: string): ConnectionOptions {
   const members = value.toLowerCase().split(',');
-  if (members.length > maxConnectionOptions) throw new Refusal(400, 'too many connection options');
+  if (members.length > limits.maxConnectionOptions) throw new Refusal(400, 'too many connection options');
   let close = false;
   let upgrade = false;
   const nominated: string[] = [];

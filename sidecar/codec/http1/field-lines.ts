@@ -8,7 +8,7 @@
 import { Field, type FieldKind, fieldKind } from '../field.ts';
 import { type FieldMemo, type LineEntry, mixed, standsAt } from '../field-memo.ts';
 import { colon, cr, lf, space, tab, tokenByte, valueByte } from './chars.ts';
-import { maxFields, maxNameBytes } from './limits.ts';
+import { limits } from './limits.ts';
 import { Refusal } from './refusal.ts';
 
 /** Kinds that never travel as they are. */
@@ -51,7 +51,7 @@ export class FieldLines {
   #lineField: Field = noField;
   #lineEntry: LineEntry | undefined = undefined;
 
-  constructor(memo: FieldMemo, most = maxFields) {
+  constructor(memo: FieldMemo, most = limits.maxFields) {
     this.#memo = memo;
     this.#maxFields = most;
   }
@@ -135,7 +135,8 @@ export class FieldLines {
       if (tokenByte[byte] !== 1) break;
       hash = mixed(hash, byte);
     }
-    if (at - start > maxNameBytes) throw new Refusal(431, `field name longer than ${maxNameBytes} bytes`);
+    if (at - start > limits.maxNameBytes)
+      throw new Refusal(431, `field name longer than ${limits.maxNameBytes} bytes`);
     if (at >= end) return -1;
     // RFC 9112 §5.1: no whitespace before the colon; §5.2: no line folding; no name may be empty.
     if (byte !== colon || at === start) throw new Refusal(400, badName(byte, at === start));

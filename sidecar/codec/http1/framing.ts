@@ -4,7 +4,7 @@ import { fieldKind } from '../field.ts';
 import { nine, zero } from './chars.ts';
 import { trimBlanks } from './connection-options.ts';
 import type { FieldLines } from './field-lines.ts';
-import { maxLengthDigits } from './limits.ts';
+import { limits } from './limits.ts';
 import { Refusal } from './refusal.ts';
 
 const framingBits = (1 << fieldKind.contentLength) | (1 << fieldKind.transferEncoding);
@@ -37,7 +37,7 @@ function isCoding(member: string): boolean {
 
 /** 1*DIGIT and nothing else. */
 function parseLength(value: string): number {
-  if (value.length === 0 || value.length > maxLengthDigits) throw new Refusal(400, 'content-length');
+  if (value.length === 0 || value.length > limits.maxLengthDigits) throw new Refusal(400, 'content-length');
   let length = 0;
   for (let i = 0; i < value.length; i++) {
     const digit = value.charCodeAt(i);

@@ -4,7 +4,7 @@
  * that sends garbage without a line end does not wait for the timer.
  */
 import { cr, lf, tab } from './chars.ts';
-import { maxFields, maxStartLineBytes } from './limits.ts';
+import { limits } from './limits.ts';
 import { Refusal } from './refusal.ts';
 
 const firstBytes = 1024;
@@ -73,7 +73,7 @@ export class HeadCarry {
     this.#lineStart = this.#size;
     if (!isEmpty) {
       // One more than the fields, for the start line.
-      if (++this.#lines > maxFields + 1) throw new Refusal(431, 'too many fields');
+      if (++this.#lines > limits.maxFields + 1) throw new Refusal(431, 'too many fields');
       return false;
     }
     if (this.#lines > 0 || !this.#limits.startLine) return true;
@@ -86,8 +86,12 @@ export class HeadCarry {
 
   #push(byte: number): void {
     if (this.#size === this.#limits.maxBytes) throw new Refusal(431, `more than ${this.#size} bytes`);
-    if (this.#limits.startLine && this.#lines === 0 && this.#size - this.#lineStart >= maxStartLineBytes) {
-      throw new Refusal(414, `start line longer than ${maxStartLineBytes} bytes`);
+    if (
+      this.#limits.startLine &&
+      this.#lines === 0 &&
+      this.#size - this.#lineStart >= limits.maxStartLineBytes
+    ) {
+      throw new Refusal(414, `start line longer than ${limits.maxStartLineBytes} bytes`);
     }
     if (this.#size === this.#bytes.length) {
       const larger = Buffer.allocUnsafeSlow(Math.min(this.#size * 2, this.#limits.maxBytes));

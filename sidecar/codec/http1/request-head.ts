@@ -8,7 +8,7 @@ import { cr, lf, nine, space, targetByte, tokenByte, zero } from './chars.ts';
 import { connectionOptionsOf, membersOf, withoutNominated } from './connection-options.ts';
 import { FieldLines } from './field-lines.ts';
 import { framingOf, noLength } from './framing.ts';
-import { maxHeadBytes, maxNameBytes, maxStartLineBytes } from './limits.ts';
+import { limits } from './limits.ts';
 import { noAnswer, Refusal } from './refusal.ts';
 
 export interface RequestContext {
@@ -62,8 +62,8 @@ export class RequestParser {
   parse(bytes: Buffer, start: number, context: RequestContext): number {
     const fieldsAt = this.#requestLine(bytes, start);
     const end = fieldsAt < 0 ? -1 : this.#lines.parse(bytes, fieldsAt);
-    if ((end < 0 ? bytes.length : end) - start > maxHeadBytes) {
-      throw new Refusal(431, `head longer than ${maxHeadBytes} bytes`);
+    if ((end < 0 ? bytes.length : end) - start > limits.maxHeadBytes) {
+      throw new Refusal(431, `head longer than ${limits.maxHeadBytes} bytes`);
     }
     if (end > 0) this.#interpret(context);
     return end;
@@ -72,12 +72,12 @@ export class RequestParser {
   #requestLine(bytes: Buffer, start: number): number {
     const methodEnd = endOfMethod(bytes, start);
     if (methodEnd < 0) return -1;
-    const limit = start + maxStartLineBytes - versionBytes;
+    const limit = start + limits.maxStartLineBytes - versionBytes;
     const end = Math.min(bytes.length, limit);
     let at = methodEnd + 1;
     while (at < end && targetByte[bytes[at] as number] === 1) at++;
     if (at === end) {
-      if (at >= limit) throw new Refusal(414, `request line longer than ${maxStartLineBytes} bytes`);
+      if (at >= limit) throw new Refusal(414, `request line longer than ${limits.maxStartLineBytes} bytes`);
       return -1;
     }
     if (bytes[at] !== space || at === methodEnd + 1) throw new Refusal(400, 'request target');
@@ -204,7 +204,7 @@ function endOfMethod(bytes: Buffer, start: number): number {
   const end = bytes.length;
   let at = start;
   while (at < end && tokenByte[bytes[at] as number] === 1) at++;
-  if (at - start > maxNameBytes) throw new Refusal(400, 'method too long');
+  if (at - start > limits.maxNameBytes) throw new Refusal(400, 'method too long');
   if (at === end) return -1;
   if (bytes[at] !== space || at === start) throw new Refusal(400, 'method');
   return at;

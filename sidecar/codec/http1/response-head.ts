@@ -7,7 +7,7 @@ import { cr, lf, nine, space, valueByte, zero } from './chars.ts';
 import { connectionOptionsOf, membersOf, withoutNominated } from './connection-options.ts';
 import { FieldLines } from './field-lines.ts';
 import { chunked, framingOf, noLength } from './framing.ts';
-import { maxHeadBytes, maxStartLineBytes } from './limits.ts';
+import { limits } from './limits.ts';
 import { Refusal } from './refusal.ts';
 
 /** What the answer is an answer to. */
@@ -43,8 +43,8 @@ export class ResponseParser {
   parse(bytes: Buffer, start: number, asked: Asked): number {
     const fieldsAt = this.#statusLine(bytes, start);
     const end = fieldsAt < 0 ? -1 : this.#lines.parse(bytes, fieldsAt);
-    if ((end < 0 ? bytes.length : end) - start > maxHeadBytes) {
-      throw new Refusal(431, `head longer than ${maxHeadBytes} bytes`);
+    if ((end < 0 ? bytes.length : end) - start > limits.maxHeadBytes) {
+      throw new Refusal(431, `head longer than ${limits.maxHeadBytes} bytes`);
     }
     if (end > 0) this.#interpret(asked);
     return end;
@@ -65,9 +65,9 @@ export class ResponseParser {
     this.#status = statusAt(bytes, start + 9);
     // The space before an absent reason is often forgotten, and nothing can be misread without it.
     if (bytes[at] !== space && bytes[at] !== cr) throw new Refusal(400, 'status is not three digits');
-    const end = Math.min(bytes.length, start + maxStartLineBytes);
+    const end = Math.min(bytes.length, start + limits.maxStartLineBytes);
     while (at < end && valueByte[bytes[at] as number] === 1) at++;
-    if (at >= start + maxStartLineBytes) throw new Refusal(400, 'status line too long');
+    if (at >= start + limits.maxStartLineBytes) throw new Refusal(400, 'status line too long');
     if (at + 1 >= bytes.length) return -1;
     if (bytes[at] !== cr || bytes[at + 1] !== lf) throw new Refusal(400, 'end of the status line');
     return at + 2;

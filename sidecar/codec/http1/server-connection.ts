@@ -19,17 +19,7 @@ import { cr, lf } from './chars.ts';
 import type { ChunkSink } from './chunked-body.ts';
 import { noLength } from './framing.ts';
 import { HeadCarry } from './head-carry.ts';
-import {
-  bodyMs,
-  continueMs,
-  drainIdleMs,
-  headMs,
-  maxHeadBytes,
-  maxLeadingEmptyLines,
-  maxPipelinedBytes,
-  minBodyBytesPerSecond,
-  writeStallMs,
-} from './limits.ts';
+import { limits } from './limits.ts';
 import { noAnswer, Refusal } from './refusal.ts';
 import { type RequestContext, RequestParser } from './request-head.ts';
 import { refusalText } from './serialize.ts';
@@ -39,7 +29,11 @@ type State = 'idle' | 'head' | 'busy' | 'tunnel' | 'closing' | 'closed';
 /** What the one timer was armed for; it is looked at again when it fires. */
 type Wait = 'idle' | 'head' | 'body' | 'continue' | 'write';
 
-const carryLimits = { maxBytes: maxHeadBytes, startLine: true, maxEmptyLines: maxLeadingEmptyLines } as const;
+const carryLimits = () => ({
+  maxBytes: limits.maxHeadBytes,
+  startLine: true,
+  maxEmptyLines: limits.maxLeadingEmptyLines,
+});
 const continueHead = { status: 100, fields: [], contentLength: -1 };
 const notDraining = Number.POSITIVE_INFINITY;
 const plainContext: RequestContext = { scheme: 'http', link: false };
@@ -83,7 +77,7 @@ export class Http1ServerConnection
     const isTls = conn.peer.tls !== undefined;
     this.#context =
       isTls || options.link ? { scheme: isTls ? 'https' : 'http', link: options.link } : plainContext;
-    this.#arm('idle', options.headMs ?? headMs);
+    this.#arm('idle', limits.headMs);
     conn.setHandler(this);
   }
 
@@ -96,7 +90,7 @@ export class Http1ServerConnection
     return this.#closesAfter;
   }
 
-  drain(patienceMs: number = drainIdleMs): void {
+  drain(patienceMs: number = limits.drainIdleMs): void {
     if (patienceMs >= this.#drainMs) return;
     this.#drainMs = patienceMs;
     // A request may be on its way on an idle connection: it is still answered, with `connection: close`.
@@ -178,7 +172,7 @@ export class Http1ServerConnection
   onFull(): void {
     if (this.#stream?.requestState === 'body' && this.#state === 'busy') return;
     this.#unsentBefore = this.conn.unsentBytes;
-    this.#arm('write', writeStallMs);
+    this.#arm('write', limits.writeStallMs);
   }
 
   pauseBody(): void {
@@ -237,7 +231,8 @@ export class Http1ServerConnection
     let at = start;
     // RFC 9112 §2.2: empty lines before a request line are skipped, but not for ever.
     while (bytes[at] === cr && bytes[at + 1] === lf) {
-      if (++this.#emptyLines > maxLeadingEmptyLines) throw new Refusal(400, 'empty lines before a request');
+      if (++this.#emptyLines > limits.maxLeadingEmptyLines)
+        throw new Refusal(400, 'empty lines before a request');
       at += 2;
     }
     if (at === bytes.length) return at;
@@ -246,9 +241,9 @@ export class Http1ServerConnection
       this.#begin();
       return end;
     }
-    this.#carry = new HeadCarry(carryLimits, this.#emptyLines);
+    this.#carry = new HeadCarry(carryLimits(), this.#emptyLines);
     this.#state = 'head';
-    this.#arm('head', this.#options.headMs ?? headMs);
+    this.#arm('head', limits.headMs);
     return this.#carriedHead(bytes, at);
   }
 
@@ -297,8 +292,8 @@ export class Http1ServerConnection
 
   #beginBody(awaitsContinue: boolean): void {
     this.#windowBytes = 0;
-    if (awaitsContinue) this.#arm('continue', continueMs);
-    else this.#arm('body', this.#bodyMs());
+    if (awaitsContinue) this.#arm('continue', limits.continueMs);
+    else this.#arm('body', limits.bodyMs);
   }
 
   #body(bytes: Buffer, at: number): number {
@@ -318,12 +313,12 @@ export class Http1ServerConnection
     else this.#held.push(bytes);
     const before = this.#heldBytes;
     this.#heldBytes += bytes.length;
-    if (before <= maxPipelinedBytes && this.#heldBytes > maxPipelinedBytes) this.conn.pause();
+    if (before <= limits.maxPipelinedBytes && this.#heldBytes > limits.maxPipelinedBytes) this.conn.pause();
   }
 
   #takeHeld(): Buffer[] {
     const held = this.#held ?? [];
-    if (this.#heldBytes > maxPipelinedBytes) this.conn.resume();
+    if (this.#heldBytes > limits.maxPipelinedBytes) this.conn.resume();
     this.#held = undefined;
     this.#heldBytes = 0;
     return held;
@@ -397,18 +392,18 @@ export class Http1ServerConnection
     const stream = this.#stream;
     if (stream === undefined) return;
     stream.sendInformational(continueHead);
-    if (stream.requestState === 'body') this.#arm('body', this.#bodyMs());
+    if (stream.requestState === 'body') this.#arm('body', limits.bodyMs);
   }
 
   #checkRate(): void {
     if (this.#state !== 'busy' || this.#stream?.requestState !== 'body') return;
-    const least = (minBodyBytesPerSecond * this.#bodyMs()) / 1000;
+    const least = (limits.minBodyBytesPerSecond * limits.bodyMs) / 1000;
     if (this.#windowBytes >= 0 && this.#windowBytes < least) {
       this.#refuse(new Refusal(408, 'request body comes too slowly'));
       return;
     }
     this.#windowBytes = this.#isPaused ? -1 : 0;
-    this.#arm('body', this.#bodyMs());
+    this.#arm('body', limits.bodyMs);
   }
 
   #checkStall(): void {
@@ -419,11 +414,7 @@ export class Http1ServerConnection
       return;
     }
     this.#unsentBefore = unsent;
-    this.#arm('write', writeStallMs);
-  }
-
-  #bodyMs(): number {
-    return this.#options.bodyMs ?? bodyMs;
+    this.#arm('write', limits.writeStallMs);
   }
 
   #arm(wait: Wait, delayMs: number): void {

@@ -1,6 +1,7 @@
 /**
  * Every bound of HTTP/2 in one place. A pair of rates is a token bucket: it holds `burst` and gains `perSecond`.
- * What a broken bound answers with stands beside it.
+ * What a broken bound answers with stands beside it. Those that `mesh/limits.ts` names may be set, before the first
+ * connection.
  */
 export const limits = {
   /** Concurrent streams that we accept: from a sidecar over a link, and from anybody else. Over: REFUSED_STREAM. */
@@ -103,7 +104,7 @@ export const limits = {
    */
   drainSecondGoawayMs: 1000,
   tickMs: 1000,
-} as const;
+};
 
 /** A token bucket's figures. */
 export interface Rate {

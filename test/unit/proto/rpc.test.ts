@@ -38,6 +38,7 @@ const placement: Placement = {
       calls: [{ service, port: 80, protocol: 'grpc', localPort: undefined }],
       readiness: { kind: 'http', port: 80, path: '/ready', intervalMs: 1000, failures: 3 },
       restart: { baseMs: 500, maxMs: 30_000, stableMs: 60_000 },
+      limits: { 'http2.plainStreams': 7 },
     },
   ],
 };

@@ -19,7 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file heddle/v1/sidecar.proto.
  */
 export const file_heddle_v1_sidecar: GenFile = /*@__PURE__*/
-  fileDesc("ChdoZWRkbGUvdjEvc2lkZWNhci5wcm90bxIJaGVkZGxlLnYxIqECCg5TaWRlY2FyTWVzc2FnZRIoCgVoZWxsbxgBIAEoCzIXLmhlZGRsZS52MS5TaWRlY2FySGVsbG9IABIkCgNhY2sYAiABKAsyFS5oZWRkbGUudjEuU2lkZWNhckFja0gAEiYKBG5hY2sYAyABKAsyFi5oZWRkbGUudjEuU2lkZWNhck5hY2tIABIsCgdyZXNvbHZlGAQgASgLMhkuaGVkZGxlLnYxLlNpZGVjYXJSZXNvbHZlSAASMgoOd2FudF9lbmRwb2ludHMYBSABKAsyGC5oZWRkbGUudjEuV2FudEVuZHBvaW50c0gAEioKBnN0YXR1cxgGIAEoCzIYLmhlZGRsZS52MS5TaWRlY2FyU3RhdHVzSABCCQoHbWVzc2FnZSJHCgxTaWRlY2FySGVsbG8SJQoIcHJvdG9jb2wYASABKAsyEy5oZWRkbGUudjEuUHJvdG9jb2wSEAoIaW5zdGFuY2UYAiABKAkiPwoKU2lkZWNhckFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbiJmCgtTaWRlY2FyTmFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbhIkCghwcm9ibGVtcxgDIAMoCzISLmhlZGRsZS52MS5Qcm9ibGVtIioKDlNpZGVjYXJSZXNvbHZlEgoKAmlkGAEgASgEEgwKBG5hbWUYAiABKAkiNwoNU2lkZWNhclN0YXR1cxImCgVzdGF0ZRgBIAEoDjIXLmhlZGRsZS52MS5TaWRlY2FyU3RhdGUiowIKDEFnZW50TWVzc2FnZRIqCgd3ZWxjb21lGAEgASgLMhcuaGVkZGxlLnYxLkFnZW50V2VsY29tZUgAEi0KCGlkZW50aXR5GAIgASgLMhkuaGVkZGxlLnYxLklkZW50aXR5QnVuZGxlSAASIQoFcGFydHMYAyABKAsyEC5oZWRkbGUudjEuUGFydHNIABIuCgllbmRwb2ludHMYBCABKAsyGS5oZWRkbGUudjEuRW5kcG9pbnRVcGRhdGVIABIsCghtYW5pZmVzdBgFIAEoCzIYLmhlZGRsZS52MS5BZ2VudE1hbmlmZXN0SAASLAoIcmVzb2x2ZWQYBiABKAsyGC5oZWRkbGUudjEuQWdlbnRSZXNvbHZlZEgAQgkKB21lc3NhZ2UiXgoMQWdlbnRXZWxjb21lEiUKCHByb3RvY29sGAEgASgLMhMuaGVkZGxlLnYxLlByb3RvY29sEicKCWJvb3RzdHJhcBgCIAEoCzIULmhlZGRsZS52MS5Cb290c3RyYXAiRAoNQWdlbnRNYW5pZmVzdBIMCgRwdXNoGAEgASgEEiUKCG1hbmlmZXN0GAIgASgLMhMuaGVkZGxlLnYxLk1hbmlmZXN0InQKDUFnZW50UmVzb2x2ZWQSCgoCaWQYASABKAQSKAoHc2VydmljZRgCIAEoCzIVLmhlZGRsZS52MS5TZXJ2aWNlUmVmSAASIwoGYWJzZW50GAMgASgLMhEuaGVkZGxlLnYxLkFic2VudEgAQggKBmFuc3dlciKfAwoJQm9vdHN0cmFwEhAKCGluc3RhbmNlGAEgASgJEiYKBGxpbmsYAiABKAsyGC5oZWRkbGUudjEuTGlzdGVuQWRkcmVzcxIqCghvdXRib3VuZBgDIAEoCzIYLmhlZGRsZS52MS5MaXN0ZW5BZGRyZXNzEikKC2xvY2FsX3BvcnRzGAQgAygLMhQuaGVkZGxlLnYxLkxvY2FsUG9ydBIgCgRhcHBzGAUgAygLMhIuaGVkZGxlLnYxLkFwcFBvcnQSFgoMYWRtaW5fc29ja2V0GAYgASgJSAASFAoKYWRtaW5fcG9ydBgHIAEoDUgAEhwKD2FjY2Vzc19sb2dfZmlsZRgIIAEoCUgBiAEBEh0KFWFsbG93X3Nob3J0X2xpZmV0aW1lcxgJIAEoCBIrCgt0cmFuc3BhcmVudBgKIAEoCzIWLmhlZGRsZS52MS5UcmFuc3BhcmVudBIqCgtodHRwX3RpbWVycxgLIAEoCzIVLmhlZGRsZS52MS5IdHRwVGltZXJzQgcKBWFkbWluQhIKEF9hY2Nlc3NfbG9nX2ZpbGUiLgoKSHR0cFRpbWVycxIPCgdoZWFkX21zGAEgASgNEg8KB2JvZHlfbXMYAiABKA0ibgoLVHJhbnNwYXJlbnQSFQoNb3V0Ym91bmRfcG9ydBgBIAEoDRIUCgxpbmJvdW5kX3BvcnQYAiABKA0SMgoPb3V0Ym91bmRfcG9saWN5GAMgASgOMhkuaGVkZGxlLnYxLk91dGJvdW5kUG9saWN5IiwKDUxpc3RlbkFkZHJlc3MSDQoFaG9zdHMYASADKAkSDAoEcG9ydBgCIAEoDSJVCglMb2NhbFBvcnQSJgoHc2VydmljZRgBIAEoCzIVLmhlZGRsZS52MS5TZXJ2aWNlUmVmEgwKBHBvcnQYAiABKA0SEgoKbG9jYWxfcG9ydBgDIAEoDSJkCgdBcHBQb3J0EgwKBHBvcnQYASABKA0SEAoIYXBwX2hvc3QYAiABKAkSEAoIYXBwX3BvcnQYAyABKA0SJwoFcGxhaW4YBCABKAsyGC5oZWRkbGUudjEuTGlzdGVuQWRkcmVzcyJWCg5JZGVudGl0eUJ1bmRsZRITCgtwcml2YXRlX2tleRgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCRIUCgx0cnVzdF9idW5kbGUYAyABKAkiVQoNSWRlbnRpdHlGaWxlcxITCgtwcml2YXRlX2tleRgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCRIUCgx0cnVzdF9idW5kbGUYAyABKAki+wEKDFN0YXRpY0NvbmZpZxIlCghwcm90b2NvbBgBIAEoCzITLmhlZGRsZS52MS5Qcm90b2NvbBInCglib290c3RyYXAYAiABKAsyFC5oZWRkbGUudjEuQm9vdHN0cmFwEjIKDmlkZW50aXR5X2ZpbGVzGAMgASgLMhguaGVkZGxlLnYxLklkZW50aXR5RmlsZXNIABI0Cg9pZGVudGl0eV9pbmxpbmUYBCABKAsyGS5oZWRkbGUudjEuSWRlbnRpdHlCdW5kbGVIABIlCghzbmFwc2hvdBgFIAEoCzITLmhlZGRsZS52MS5TbmFwc2hvdEIKCghpZGVudGl0eSp+CgxTaWRlY2FyU3RhdGUSHQoZU0lERUNBUl9TVEFURV9VTlNQRUNJRklFRBAAEhoKFlNJREVDQVJfU1RBVEVfU1RBUlRJTkcQARIXChNTSURFQ0FSX1NUQVRFX1JFQURZEAISGgoWU0lERUNBUl9TVEFURV9EUkFJTklORxADKnMKDk91dGJvdW5kUG9saWN5Eh8KG09VVEJPVU5EX1BPTElDWV9VTlNQRUNJRklFRBAAEh0KGU9VVEJPVU5EX1BPTElDWV9BTExPV19BTlkQARIhCh1PVVRCT1VORF9QT0xJQ1lfUkVHSVNUUllfT05MWRACYgZwcm90bzM", [file_heddle_v1_config, file_heddle_v1_model, file_heddle_v1_protocol]);
+  fileDesc("ChdoZWRkbGUvdjEvc2lkZWNhci5wcm90bxIJaGVkZGxlLnYxIqECCg5TaWRlY2FyTWVzc2FnZRIoCgVoZWxsbxgBIAEoCzIXLmhlZGRsZS52MS5TaWRlY2FySGVsbG9IABIkCgNhY2sYAiABKAsyFS5oZWRkbGUudjEuU2lkZWNhckFja0gAEiYKBG5hY2sYAyABKAsyFi5oZWRkbGUudjEuU2lkZWNhck5hY2tIABIsCgdyZXNvbHZlGAQgASgLMhkuaGVkZGxlLnYxLlNpZGVjYXJSZXNvbHZlSAASMgoOd2FudF9lbmRwb2ludHMYBSABKAsyGC5oZWRkbGUudjEuV2FudEVuZHBvaW50c0gAEioKBnN0YXR1cxgGIAEoCzIYLmhlZGRsZS52MS5TaWRlY2FyU3RhdHVzSABCCQoHbWVzc2FnZSJHCgxTaWRlY2FySGVsbG8SJQoIcHJvdG9jb2wYASABKAsyEy5oZWRkbGUudjEuUHJvdG9jb2wSEAoIaW5zdGFuY2UYAiABKAkiPwoKU2lkZWNhckFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbiJmCgtTaWRlY2FyTmFjaxIMCgRwdXNoGAEgASgEEiMKB3ZlcnNpb24YAiABKAsyEi5oZWRkbGUudjEuVmVyc2lvbhIkCghwcm9ibGVtcxgDIAMoCzISLmhlZGRsZS52MS5Qcm9ibGVtIioKDlNpZGVjYXJSZXNvbHZlEgoKAmlkGAEgASgEEgwKBG5hbWUYAiABKAkiNwoNU2lkZWNhclN0YXR1cxImCgVzdGF0ZRgBIAEoDjIXLmhlZGRsZS52MS5TaWRlY2FyU3RhdGUiowIKDEFnZW50TWVzc2FnZRIqCgd3ZWxjb21lGAEgASgLMhcuaGVkZGxlLnYxLkFnZW50V2VsY29tZUgAEi0KCGlkZW50aXR5GAIgASgLMhkuaGVkZGxlLnYxLklkZW50aXR5QnVuZGxlSAASIQoFcGFydHMYAyABKAsyEC5oZWRkbGUudjEuUGFydHNIABIuCgllbmRwb2ludHMYBCABKAsyGS5oZWRkbGUudjEuRW5kcG9pbnRVcGRhdGVIABIsCghtYW5pZmVzdBgFIAEoCzIYLmhlZGRsZS52MS5BZ2VudE1hbmlmZXN0SAASLAoIcmVzb2x2ZWQYBiABKAsyGC5oZWRkbGUudjEuQWdlbnRSZXNvbHZlZEgAQgkKB21lc3NhZ2UiXgoMQWdlbnRXZWxjb21lEiUKCHByb3RvY29sGAEgASgLMhMuaGVkZGxlLnYxLlByb3RvY29sEicKCWJvb3RzdHJhcBgCIAEoCzIULmhlZGRsZS52MS5Cb290c3RyYXAiRAoNQWdlbnRNYW5pZmVzdBIMCgRwdXNoGAEgASgEEiUKCG1hbmlmZXN0GAIgASgLMhMuaGVkZGxlLnYxLk1hbmlmZXN0InQKDUFnZW50UmVzb2x2ZWQSCgoCaWQYASABKAQSKAoHc2VydmljZRgCIAEoCzIVLmhlZGRsZS52MS5TZXJ2aWNlUmVmSAASIwoGYWJzZW50GAMgASgLMhEuaGVkZGxlLnYxLkFic2VudEgAQggKBmFuc3dlciLnAwoJQm9vdHN0cmFwEhAKCGluc3RhbmNlGAEgASgJEiYKBGxpbmsYAiABKAsyGC5oZWRkbGUudjEuTGlzdGVuQWRkcmVzcxIqCghvdXRib3VuZBgDIAEoCzIYLmhlZGRsZS52MS5MaXN0ZW5BZGRyZXNzEikKC2xvY2FsX3BvcnRzGAQgAygLMhQuaGVkZGxlLnYxLkxvY2FsUG9ydBIgCgRhcHBzGAUgAygLMhIuaGVkZGxlLnYxLkFwcFBvcnQSFgoMYWRtaW5fc29ja2V0GAYgASgJSAASFAoKYWRtaW5fcG9ydBgHIAEoDUgAEhwKD2FjY2Vzc19sb2dfZmlsZRgIIAEoCUgBiAEBEh0KFWFsbG93X3Nob3J0X2xpZmV0aW1lcxgJIAEoCBIrCgt0cmFuc3BhcmVudBgKIAEoCzIWLmhlZGRsZS52MS5UcmFuc3BhcmVudBIwCgZsaW1pdHMYDCADKAsyIC5oZWRkbGUudjEuQm9vdHN0cmFwLkxpbWl0c0VudHJ5Gi0KC0xpbWl0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAFCBwoFYWRtaW5CEgoQX2FjY2Vzc19sb2dfZmlsZUoECAsQDFILaHR0cF90aW1lcnMibgoLVHJhbnNwYXJlbnQSFQoNb3V0Ym91bmRfcG9ydBgBIAEoDRIUCgxpbmJvdW5kX3BvcnQYAiABKA0SMgoPb3V0Ym91bmRfcG9saWN5GAMgASgOMhkuaGVkZGxlLnYxLk91dGJvdW5kUG9saWN5IiwKDUxpc3RlbkFkZHJlc3MSDQoFaG9zdHMYASADKAkSDAoEcG9ydBgCIAEoDSJVCglMb2NhbFBvcnQSJgoHc2VydmljZRgBIAEoCzIVLmhlZGRsZS52MS5TZXJ2aWNlUmVmEgwKBHBvcnQYAiABKA0SEgoKbG9jYWxfcG9ydBgDIAEoDSJkCgdBcHBQb3J0EgwKBHBvcnQYASABKA0SEAoIYXBwX2hvc3QYAiABKAkSEAoIYXBwX3BvcnQYAyABKA0SJwoFcGxhaW4YBCABKAsyGC5oZWRkbGUudjEuTGlzdGVuQWRkcmVzcyJWCg5JZGVudGl0eUJ1bmRsZRITCgtwcml2YXRlX2tleRgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCRIUCgx0cnVzdF9idW5kbGUYAyABKAkiVQoNSWRlbnRpdHlGaWxlcxITCgtwcml2YXRlX2tleRgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCRIUCgx0cnVzdF9idW5kbGUYAyABKAki+wEKDFN0YXRpY0NvbmZpZxIlCghwcm90b2NvbBgBIAEoCzITLmhlZGRsZS52MS5Qcm90b2NvbBInCglib290c3RyYXAYAiABKAsyFC5oZWRkbGUudjEuQm9vdHN0cmFwEjIKDmlkZW50aXR5X2ZpbGVzGAMgASgLMhguaGVkZGxlLnYxLklkZW50aXR5RmlsZXNIABI0Cg9pZGVudGl0eV9pbmxpbmUYBCABKAsyGS5oZWRkbGUudjEuSWRlbnRpdHlCdW5kbGVIABIlCghzbmFwc2hvdBgFIAEoCzITLmhlZGRsZS52MS5TbmFwc2hvdEIKCghpZGVudGl0eSp+CgxTaWRlY2FyU3RhdGUSHQoZU0lERUNBUl9TVEFURV9VTlNQRUNJRklFRBAAEhoKFlNJREVDQVJfU1RBVEVfU1RBUlRJTkcQARIXChNTSURFQ0FSX1NUQVRFX1JFQURZEAISGgoWU0lERUNBUl9TVEFURV9EUkFJTklORxADKnMKDk91dGJvdW5kUG9saWN5Eh8KG09VVEJPVU5EX1BPTElDWV9VTlNQRUNJRklFRBAAEh0KGU9VVEJPVU5EX1BPTElDWV9BTExPV19BTlkQARIhCh1PVVRCT1VORF9QT0xJQ1lfUkVHSVNUUllfT05MWRACYgZwcm90bzM", [file_heddle_v1_config, file_heddle_v1_model, file_heddle_v1_protocol]);
 
 /**
  * @generated from message heddle.v1.SidecarMessage
@@ -377,9 +377,11 @@ export type Bootstrap = Message<"heddle.v1.Bootstrap"> & {
   transparent?: Transparent | undefined;
 
   /**
-   * @generated from field: heddle.v1.HttpTimers http_timers = 11;
+   * By name (docs/operations/limits.md); what is left out keeps the sidecar's own number.
+   *
+   * @generated from field: map<string, uint32> limits = 12;
    */
-  httpTimers?: HttpTimers | undefined;
+  limits: { [key: string]: number };
 };
 
 /**
@@ -388,34 +390,6 @@ export type Bootstrap = Message<"heddle.v1.Bootstrap"> & {
  */
 export const BootstrapSchema: GenMessage<Bootstrap> = /*@__PURE__*/
   messageDesc(file_heddle_v1_sidecar, 10);
-
-/**
- * How long an HTTP/1.1 client may take; 0 is the sidecar's own limit.
- *
- * @generated from message heddle.v1.HttpTimers
- */
-export type HttpTimers = Message<"heddle.v1.HttpTimers"> & {
-  /**
-   * From a request's first byte to the end of its head.
-   *
-   * @generated from field: uint32 head_ms = 1;
-   */
-  headMs: number;
-
-  /**
-   * The window over which a request's body must keep its least rate.
-   *
-   * @generated from field: uint32 body_ms = 2;
-   */
-  bodyMs: number;
-};
-
-/**
- * Describes the message heddle.v1.HttpTimers.
- * Use `create(HttpTimersSchema)` to create a new message.
- */
-export const HttpTimersSchema: GenMessage<HttpTimers> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 11);
 
 /**
  * Where connections come in that nftables takes from their own way.
@@ -446,7 +420,7 @@ export type Transparent = Message<"heddle.v1.Transparent"> & {
  * Use `create(TransparentSchema)` to create a new message.
  */
 export const TransparentSchema: GenMessage<Transparent> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 12);
+  messageDesc(file_heddle_v1_sidecar, 11);
 
 /**
  * @generated from message heddle.v1.ListenAddress
@@ -470,7 +444,7 @@ export type ListenAddress = Message<"heddle.v1.ListenAddress"> & {
  * Use `create(ListenAddressSchema)` to create a new message.
  */
 export const ListenAddressSchema: GenMessage<ListenAddress> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 13);
+  messageDesc(file_heddle_v1_sidecar, 12);
 
 /**
  * @generated from message heddle.v1.LocalPort
@@ -497,7 +471,7 @@ export type LocalPort = Message<"heddle.v1.LocalPort"> & {
  * Use `create(LocalPortSchema)` to create a new message.
  */
 export const LocalPortSchema: GenMessage<LocalPort> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 14);
+  messageDesc(file_heddle_v1_sidecar, 13);
 
 /**
  * @generated from message heddle.v1.AppPort
@@ -529,7 +503,7 @@ export type AppPort = Message<"heddle.v1.AppPort"> & {
  * Use `create(AppPortSchema)` to create a new message.
  */
 export const AppPortSchema: GenMessage<AppPort> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 15);
+  messageDesc(file_heddle_v1_sidecar, 14);
 
 /**
  * All PEM.
@@ -558,7 +532,7 @@ export type IdentityBundle = Message<"heddle.v1.IdentityBundle"> & {
  * Use `create(IdentityBundleSchema)` to create a new message.
  */
 export const IdentityBundleSchema: GenMessage<IdentityBundle> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 16);
+  messageDesc(file_heddle_v1_sidecar, 15);
 
 /**
  * @generated from message heddle.v1.IdentityFiles
@@ -585,7 +559,7 @@ export type IdentityFiles = Message<"heddle.v1.IdentityFiles"> & {
  * Use `create(IdentityFilesSchema)` to create a new message.
  */
 export const IdentityFilesSchema: GenMessage<IdentityFiles> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 17);
+  messageDesc(file_heddle_v1_sidecar, 16);
 
 /**
  * What `heddle sidecar run --config FILE` reads, as protobuf JSON.
@@ -633,7 +607,7 @@ export type StaticConfig = Message<"heddle.v1.StaticConfig"> & {
  * Use `create(StaticConfigSchema)` to create a new message.
  */
 export const StaticConfigSchema: GenMessage<StaticConfig> = /*@__PURE__*/
-  messageDesc(file_heddle_v1_sidecar, 18);
+  messageDesc(file_heddle_v1_sidecar, 17);
 
 /**
  * @generated from enum heddle.v1.SidecarState

@@ -71,6 +71,17 @@ const rows: readonly (readonly [string, string, (spec: Spec) => void, readonly s
     ['spec.ports[0].shared: only ports of protocol tcp or tls are shared, this one is http'],
   ],
   [
+    'Workload',
+    'limits of no such name or size',
+    (spec) => {
+      spec.sidecarLimits = { 'http2.plainStream': 10, 'http1.maxFields': 5 };
+    },
+    [
+      `spec.sidecarLimits["http2.plainStream"]: no such limit, did you mean 'http2.plainStreams'?`,
+      'spec.sidecarLimits["http1.maxFields"]: expected a whole number from 10 to 1000, got 5',
+    ],
+  ],
+  [
     'HTTPRoute',
     'a path that servers read differently',
     (spec) => {

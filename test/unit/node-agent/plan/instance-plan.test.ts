@@ -156,6 +156,11 @@ describe('instance plan', () => {
     const [otherSidecar, sameApp] = hashes(web, { link: 29_999 });
     assert.notEqual(otherSidecar, sidecar);
     assert.equal(sameApp, app);
+    const limited = { ...web, limits: { 'http2.plainStreams': 7 } };
+    assert.deepEqual(planInstance(limited, 0, ports, settings).bootstrap.limits, limited.limits);
+    const [limitedSidecar, unlimitedApp] = hashes(limited);
+    assert.notEqual(limitedSidecar, sidecar);
+    assert.equal(unlimitedApp, app);
   });
 
   it('opens ports for intercepted connections only where the agent was told to', () => {

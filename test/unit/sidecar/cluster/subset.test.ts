@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { maxLinkedEndpoints, subsetFor } from '../../../../sidecar/cluster/subset.ts';
+import { subsetFor, subsetLimits } from '../../../../sidecar/cluster/subset.ts';
+
+const { maxLinkedEndpoints } = subsetLimits;
 
 const hosts = (count: number) =>
   Array.from({ length: count }, (_, at) => ({ endpoint: { id: `shop/orders.${at}@n` } }));

@@ -3,18 +3,13 @@ import { describe, it } from 'node:test';
 import { Field } from '../../../../../sidecar/codec/field.ts';
 import { FieldMemo } from '../../../../../sidecar/codec/field-memo.ts';
 import { http1 } from '../../../../../sidecar/codec/http1/http1.ts';
-import {
-  continueMs,
-  drainIdleMs,
-  headMs,
-  maxPipelinedBytes,
-  writeStallMs,
-} from '../../../../../sidecar/codec/http1/limits.ts';
+import { limits } from '../../../../../sidecar/codec/http1/limits.ts';
 import { TimerWheel } from '../../../../../sidecar/net/timer-wheel.ts';
 import { linesOf, type RecordedRequest, RecordingAcceptor } from '../../../../support/codec-recorders.ts';
 import { FakeClock } from '../../../../support/fake-clock.ts';
 import { FakeConn } from '../../../../support/fake-conn.ts';
 
+const { continueMs, drainIdleMs, headMs, maxPipelinedBytes, writeStallMs } = limits;
 const idleMs = 60_000;
 
 function serve(link = false) {
