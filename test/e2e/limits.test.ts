@@ -91,7 +91,7 @@ describe('limits that were set', () => {
       file,
       formatStaticConfig({ bootstrap, identity: { kind: 'none' }, snapshot: receiver.snapshot }),
     );
-    const args = ['bin/heddle.ts', 'sidecar', 'run', '--config', file];
+    const args = ['bin/heddle.mjs', 'sidecar', 'run', '--config', file];
     const sidecar = await startProcess(t, { command: process.execPath, args });
     assert.equal((await sidecar.exited).code, 1);
     assert.match(sidecar.stderr, /limits\.http1\.maxField: no such limit, did you mean 'http1\.maxFields'\?/);
