@@ -1,16 +1,9 @@
 /** RFC 9113 and RFC 7541 as an upstream of our client sees them, frame by frame. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { RecordedResponse, RecordingOwner } from '../support/codec-recorders.ts';
 import { type Frame, ping } from '../support/http2-frames.ts';
-import {
-  http2Bench,
-  plain,
-  playServer,
-  RecordedResponse,
-  RecordingOwner,
-  requestHead,
-  ScriptedPeer,
-} from '../support/http2-peer.ts';
+import { http2Bench, plain, playServer, requestHead, ScriptedPeer } from '../support/http2-peer.ts';
 import { badServerBeginnings, type ClientCase, clientCases } from './h2-client-cases.ts';
 
 function codeOf(frames: readonly Frame[], type: number): number | undefined {
@@ -33,7 +26,7 @@ function run(each: ClientCase, split: boolean): void {
     const got = codeOf(frames, 7);
     assert.ok(got !== undefined && expect.connection.includes(got), `GOAWAY ${got}`);
     assert.equal(peer.conn.state, 'closed');
-    assert.equal(owner.unavailable, 1);
+    assert.equal(owner.times('unavailable'), 1);
     assert.equal(client.available, 0);
     assert.ok(response.ended || response.aborted !== undefined);
     return;
@@ -76,7 +69,7 @@ describe('h2 client: the beginning', () => {
       peer.turn();
       const frames = peer.send(bytes);
       assert.ok([1, 6].includes(codeOf(frames, 7) ?? -1));
-      assert.equal(owner.unavailable, 1);
+      assert.equal(owner.times('unavailable'), 1);
     });
   }
 

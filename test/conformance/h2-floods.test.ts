@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Field } from '../../sidecar/codec/field.ts';
+import { RecordedResponse } from '../support/codec-recorders.ts';
 import {
   block,
   continuation,
@@ -18,7 +19,6 @@ import {
 import {
   playClient,
   playServer,
-  RecordedResponse,
   requestHead,
   responseHead,
   type ScriptedPeer,
@@ -222,7 +222,7 @@ describe('h2 floods', () => {
 
   it('a window held at zero: the stream is reset after 30 s', () => {
     const { peer, acceptor } = playClient(undefined, [[4, 0]]);
-    acceptor.answer = ({ stream }) => {
+    acceptor.onEach = ({ stream }) => {
       stream.sendResponse(responseHead(200, [new Field('a', 'b')]), false);
       stream.sendData(Buffer.alloc(1000));
     };

@@ -39,14 +39,14 @@ describe('memory of an HTTP/2 connection', () => {
   it('bodies that nobody reads stay within 2 MiB; the connection waits, and goes on', () => {
     const client = playClient();
     const { peer, acceptor } = client;
-    acceptor.answer = ({ stream }) => stream.pauseRequest();
+    acceptor.onEach = ({ stream }) => stream.pauseRequest();
     const sent = sendBodies(client, 60);
     assert.ok(sent <= limits.plainHeldBytes + limits.plainConnectionWindow, `${sent} bytes`);
     assert.ok(sent > limits.plainConnectionWindow);
     for (const { stream } of acceptor.requests) stream.resumeRequest();
     assert.ok(grantedIn(peer.turn()) >= limits.plainConnectionWindow / 2);
     assert.equal(
-      acceptor.requests.reduce((sum, { chunks }) => sum + Buffer.concat(chunks).length, 0),
+      acceptor.requests.reduce((sum, { body }) => sum + body.length, 0),
       sent,
     );
   });
@@ -54,7 +54,7 @@ describe('memory of an HTTP/2 connection', () => {
   it('bodies whose requests are given up make room for others', () => {
     const client = playClient();
     const { peer, acceptor } = client;
-    acceptor.answer = ({ stream }) => stream.pauseRequest();
+    acceptor.onEach = ({ stream }) => stream.pauseRequest();
     sendBodies(client, 60);
     for (const { stream } of acceptor.requests) stream.sendResponse(responseHead(413), true);
     assert.ok(grantedIn(peer.turn()) >= limits.plainConnectionWindow / 2);
@@ -62,7 +62,7 @@ describe('memory of an HTTP/2 connection', () => {
 
   it('one slow reader does not stall a link', () => {
     const client = playClient(link);
-    client.acceptor.answer = ({ stream }) => stream.pauseRequest();
+    client.acceptor.onEach = ({ stream }) => stream.pauseRequest();
     assert.equal(sendBodies(client, 60), 60 * bodyBytes);
   });
 

@@ -1,8 +1,9 @@
 /** RFC 9113 and RFC 7541 as a peer of our server sees them, frame by frame. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { RecordingAcceptor } from '../support/codec-recorders.ts';
 import { block, type Frame, headers, ping, preface, readFrames, settings } from '../support/http2-frames.ts';
-import { http2Bench, plain, playClient, RecordingAcceptor, ScriptedPeer } from '../support/http2-peer.ts';
+import { http2Bench, plain, playClient, ScriptedPeer } from '../support/http2-peer.ts';
 import { type Case, code, type Expected, serverCases } from './h2-cases.ts';
 import { badBeginnings, badBlocks, badRequests, messageCases } from './h2-messages.ts';
 

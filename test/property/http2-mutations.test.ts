@@ -9,9 +9,9 @@ import type { RequestHead } from '../../sidecar/codec/codec.ts';
 import { FieldMemo } from '../../sidecar/codec/field-memo.ts';
 import { RequestParser } from '../../sidecar/codec/http1/request-head.ts';
 import { requestMode, requestText } from '../../sidecar/codec/http1/serialize.ts';
-import { linesOf } from '../support/codec-recorders.ts';
+import { linesOf, RecordedResponse } from '../support/codec-recorders.ts';
 import { block, headers } from '../support/http2-frames.ts';
-import { playClient, playServer, RecordedResponse } from '../support/http2-peer.ts';
+import { playClient, playServer } from '../support/http2-peer.ts';
 
 type Line = readonly [name: string, value: string];
 

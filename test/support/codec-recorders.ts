@@ -114,7 +114,7 @@ export class RecordedResponse implements ResponseReceiver {
 }
 
 export class RecordingOwner implements ClientConnectionOwner {
-  readonly events: string[] = [];
+  readonly events: ('available' | 'unavailable' | 'closed')[] = [];
   error: MeshError | undefined;
 
   onAvailable(_connection: ClientConnection): void {
@@ -126,5 +126,9 @@ export class RecordingOwner implements ClientConnectionOwner {
   onClosed(_connection: ClientConnection, error: MeshError | undefined): void {
     this.events.push('closed');
     this.error = error;
+  }
+  /** How often it heard that. */
+  times(event: 'available' | 'unavailable' | 'closed'): number {
+    return this.events.filter((one) => one === event).length;
   }
 }

@@ -1,18 +1,12 @@
 /** The HTTP/2 codec on a `FakeConn`, with a test as its peer that speaks in frames. */
 
-import type { MeshError } from '../../kit/errors.ts';
 import type {
   ClientConnection,
-  ClientConnectionOwner,
   Codec,
   CodecOptions,
-  RequestAcceptor,
   RequestHead,
-  RequestReceiver,
   ResponseHead,
-  ResponseReceiver,
   ServerConnection,
-  ServerStream,
 } from '../../sidecar/codec/codec.ts';
 import type { Field } from '../../sidecar/codec/field.ts';
 import { FieldMemo } from '../../sidecar/codec/field-memo.ts';
@@ -20,6 +14,7 @@ import { HpackDecoder } from '../../sidecar/codec/http2/hpack/decoder.ts';
 import { createHttp2Codec } from '../../sidecar/codec/http2/http2-codec.ts';
 import { WindowBudget } from '../../sidecar/codec/http2/window.ts';
 import { TimerWheel } from '../../sidecar/net/timer-wheel.ts';
+import { RecordingAcceptor, RecordingOwner } from './codec-recorders.ts';
 import { FakeClock } from './fake-clock.ts';
 import { FakeConn, ManualFlusher } from './fake-conn.ts';
 import { type Frame, preface, readFrames, settings } from './http2-frames.ts';
@@ -50,118 +45,6 @@ export interface Http2Options {
 
 export const link: Http2Options = { link: true, idleMs: 3_600_000 };
 export const plain: Http2Options = { link: false, idleMs: 3_600_000 };
-
-/** What one request's receiver heard, in order. */
-export class RecordedRequest implements RequestReceiver {
-  readonly stream: ServerStream;
-  readonly head: RequestHead;
-  readonly endAtOnce: boolean;
-  readonly chunks: Buffer[] = [];
-  ended = false;
-  trailers: readonly Field[] | undefined;
-  aborted: MeshError | undefined;
-  writable = 0;
-
-  constructor(stream: ServerStream, head: RequestHead, end: boolean) {
-    this.stream = stream;
-    this.head = head;
-    this.endAtOnce = end;
-  }
-
-  get body(): string {
-    return Buffer.concat(this.chunks).toString('latin1');
-  }
-  onRequestData(chunk: Buffer): void {
-    this.chunks.push(chunk);
-  }
-  onRequestEnd(trailers: readonly Field[] | undefined): void {
-    this.ended = true;
-    this.trailers = trailers;
-  }
-  onRequestAborted(error: MeshError): void {
-    this.aborted = error;
-  }
-  onResponseWritable(): void {
-    this.writable++;
-  }
-}
-
-export class RecordingAcceptor implements RequestAcceptor {
-  readonly requests: RecordedRequest[] = [];
-  readonly refused: number[] = [];
-  floods = 0;
-  closed = 0;
-  /** Called for each request, inside `onRequest`. */
-  answer: ((request: RecordedRequest) => void) | undefined;
-
-  onRequest(stream: ServerStream, head: RequestHead, end: boolean): RequestReceiver {
-    const request = new RecordedRequest(stream, head, end);
-    this.requests.push(request);
-    this.answer?.(request);
-    return request;
-  }
-  onRefused(status: number): void {
-    this.refused.push(status);
-  }
-  onFlooded(): void {
-    this.floods++;
-  }
-  onConnectionClosed(): void {
-    this.closed++;
-  }
-}
-
-export class RecordedResponse implements ResponseReceiver {
-  readonly informational: ResponseHead[] = [];
-  head: ResponseHead | undefined;
-  readonly chunks: Buffer[] = [];
-  ended = false;
-  trailers: readonly Field[] | undefined;
-  aborted: MeshError | undefined;
-  writable = 0;
-
-  get body(): string {
-    return Buffer.concat(this.chunks).toString('latin1');
-  }
-  onInformational(head: ResponseHead): void {
-    this.informational.push(head);
-  }
-  onResponse(head: ResponseHead, end: boolean): void {
-    this.head = head;
-    this.ended = end;
-  }
-  onResponseData(chunk: Buffer): void {
-    this.chunks.push(chunk);
-  }
-  onResponseEnd(trailers: readonly Field[] | undefined): void {
-    this.ended = true;
-    this.trailers = trailers;
-  }
-  onResponseAborted(error: MeshError): void {
-    this.aborted = error;
-  }
-  onRequestWritable(): void {
-    this.writable++;
-  }
-}
-
-export class RecordingOwner implements ClientConnectionOwner {
-  available = 0;
-  unavailable = 0;
-  closed = 0;
-  error: MeshError | undefined;
-
-  onAvailable(): void {
-    this.available++;
-  }
-  onUnavailable(): void {
-    this.unavailable++;
-  }
-  onClosed(_connection: ClientConnection, error: MeshError | undefined): void {
-    this.closed++;
-    this.error = error;
-  }
-}
 
 /** A request as a test writes it. */
 export function requestHead(init: Partial<RequestHead> = {}): RequestHead {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MeshError } from '../../../../../kit/errors.ts';
 import { Field } from '../../../../../sidecar/codec/field.ts';
+import { RecordedResponse, RecordingOwner } from '../../../../support/codec-recorders.ts';
 import {
   block,
   data,
@@ -11,15 +12,7 @@ import {
   readFrames,
   settings,
 } from '../../../../support/http2-frames.ts';
-import {
-  http2Bench,
-  plain,
-  playServer,
-  RecordedResponse,
-  RecordingOwner,
-  requestHead,
-  ScriptedPeer,
-} from '../../../../support/http2-peer.ts';
+import { http2Bench, plain, playServer, requestHead, ScriptedPeer } from '../../../../support/http2-peer.ts';
 
 const oops = new MeshError('internal', 'oops', { origin: 'local' });
 
@@ -59,7 +52,7 @@ describe('ClientSession', () => {
       'expect: 100-continue',
     ]);
     assert.equal(client.reused, false);
-    const before = owner.available;
+    const before = owner.times('available');
     peer.send(
       headers(
         1,
@@ -73,10 +66,10 @@ describe('ClientSession', () => {
       headers(1, block([['grpc-status', '0']])),
     );
     assert.deepEqual(
-      [response.head?.status, response.body, response.trailers?.[0]?.line],
-      [200, 'cd', 'grpc-status: 0\r\n'],
+      [response.head?.status, response.body, response.trailers],
+      [200, 'cd', ['grpc-status: 0']],
     );
-    assert.equal(owner.available, before + 1);
+    assert.equal(owner.times('available'), before + 1);
     assert.equal(client.reused, true);
   });
 
@@ -124,14 +117,14 @@ describe('ClientSession', () => {
     peer.turn();
     peer.send(goaway(1, 0));
     assert.equal(client.available, 0);
-    assert.equal(owner.unavailable, 1);
+    assert.equal(owner.times('unavailable'), 1);
     assert.equal(lost.aborted?.retry, 'always');
     peer.send(headers(1, block([[':status', '200']])));
     assert.equal(kept.ended, true);
     peer.turn();
     assert.equal(peer.conn.state, 'closed');
     peer.conn.lose();
-    assert.deepEqual([owner.unavailable, owner.closed], [1, 1]);
+    assert.deepEqual([owner.times('unavailable'), owner.times('closed')], [1, 1]);
   });
 
   it('says which requests may be repeated when the connection dies', () => {
@@ -155,7 +148,7 @@ describe('ClientSession', () => {
     client.request(requestHead(), true, response);
     peer.turn();
     client.drain();
-    assert.deepEqual([client.available, owner.unavailable], [0, 1]);
+    assert.deepEqual([client.available, owner.times('unavailable')], [0, 1]);
     peer.send(headers(1, block([[':status', '200']])));
     assert.equal(response.ended, true);
     peer.turn();

@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { RecordedResponse, RecordingAcceptor, RecordingOwner } from '../../../../support/codec-recorders.ts';
 import { type Frame, preface, settings } from '../../../../support/http2-frames.ts';
-import {
-  http2Bench,
-  link,
-  plain,
-  RecordedResponse,
-  RecordingAcceptor,
-  RecordingOwner,
-  requestHead,
-  ScriptedPeer,
-} from '../../../../support/http2-peer.ts';
+import { http2Bench, link, plain, requestHead, ScriptedPeer } from '../../../../support/http2-peer.ts';
 
 const version = 0xf4d0;
 const features = 0xf4d1;
