@@ -1,6 +1,6 @@
-// hot: every read of a plain socket.
+// hot: every read.
 /**
- * Reads of plain sockets go into one buffer of the process, and what came is copied out of it. By default Node makes
+ * All sockets read into one buffer of the process, and what came is copied out of it. By default Node makes
  * a buffer of 64 KiB outside the heap for every read, cuts it down to what came and passes it through a stream's
  * machinery, which together cost more than a small copy (docs/adr/0017-what-the-path-costs.md). A large copy costs
  * more than a buffer, so a socket that fills the shared one gets buffers of its own, which are handed on as they are.

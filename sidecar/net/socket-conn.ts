@@ -108,7 +108,7 @@ export class SocketConn implements Conn, Flushable {
     else {
       // Bytes that detection put back come as 'data' all the same.
       this.#socket.on('data', onData);
-      if (belowOf(this.#socket) === undefined) readIntoShared(this.#socket, this);
+      readIntoShared(this.#socket, this);
       // Detection leaves it paused.
       if (this.#socket.isPaused()) this.#socket.resume();
     }
