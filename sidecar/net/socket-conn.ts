@@ -11,7 +11,7 @@ import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
 import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
 import type { DescriptorBudget } from './descriptors.ts';
 import { connectionError } from './node-errors.ts';
-import { endReading, pauseReading, readIntoShared } from './read-buffer.ts';
+import { pauseReading, readIntoShared, readsBeforeShared, smallReadBytes } from './read-buffer.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
 
 /** Unsent bytes from which `isFull` is true. */
@@ -69,6 +69,8 @@ export class SocketConn implements Conn, Flushable {
   #pieces: (string | Buffer)[] | undefined = undefined;
   #queuedBytes = 0;
   #writerWaits = false;
+  /** In a row. */
+  #smallReads = 0;
   #peerEnded = false;
   #error: MeshError | undefined = undefined;
   #linger: Linger | undefined = undefined;
@@ -106,9 +108,7 @@ export class SocketConn implements Conn, Flushable {
     if (!first) return;
     if (this.#state === 'closed') process.nextTick(reportClosed, handler, this.#error);
     else {
-      // Bytes that detection put back come as 'data' all the same.
       this.#socket.on('data', onData);
-      readIntoShared(this.#socket, this);
       // Detection leaves it paused.
       if (this.#socket.isPaused()) this.#socket.resume();
     }
@@ -202,7 +202,12 @@ export class SocketConn implements Conn, Flushable {
     this.#socket.resume();
   }
 
-  /** For the socket's listeners only, like the four below. */
+  /** For the socket's listeners only, like the five below. Looks at what the connection carries. */
+  noteRead(size: number): void {
+    if (size > smallReadBytes) this.#smallReads = 0;
+    else if (++this.#smallReads === readsBeforeShared) readIntoShared(this.#socket, this);
+  }
+
   received(chunk: Buffer): void {
     this.bytesIn += chunk.length;
     if (this.#state === 'lingering') this.#linger?.received(chunk.length);
@@ -250,7 +255,6 @@ export class SocketConn implements Conn, Flushable {
     this.#state = 'closed';
     this.#linger?.end();
     this.#linger = undefined;
-    endReading(this.#socket);
     this.#handler?.onClosed(this.#error);
   }
 
@@ -340,7 +344,9 @@ function writeAll(socket: Socket, text: string, pieces: readonly (string | Buffe
 // Shared by all sockets, so that a connection costs no closures.
 
 function onData(this: Socket, chunk: Buffer): void {
-  (this as OwnedSocket)[owner].received(chunk);
+  const conn = (this as OwnedSocket)[owner];
+  conn.noteRead(chunk.length);
+  conn.received(chunk);
 }
 
 function onEnd(this: Socket): void {
