@@ -1,18 +1,24 @@
-/** Ports that nothing listens on, never the same twice in one process. */
+/**
+ * Ports that nothing listens on, never the same twice in one process. They are not from the range that the kernel takes
+ * for outgoing connections (from 32768 on), nor from that of agents (20000 to 32000): otherwise any connection of another
+ * test could take one before it is used.
+ */
 import { createServer } from 'node:net';
 
 const given = new Set<number>();
-const maxTries = 50;
+const first = 10_000;
+const last = 19_999;
+const maxTries = 200;
 
 /** A free port on loopback. Another process may take it before it is used: callers retry or fail loudly. */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < maxTries; tries++) {
-    const port = await ephemeralPort();
+    const port = first + Math.floor(Math.random() * (last - first + 1));
     if (given.has(port)) continue;
     given.add(port);
-    return port;
+    if (await isFree(port)) return port;
   }
-  throw new Error(`no fresh port in ${maxTries} tries`);
+  throw new Error(`no free port in ${maxTries} tries`);
 }
 
 export async function freePorts(count: number): Promise<number[]> {
@@ -21,14 +27,10 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-function ephemeralPort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }
