@@ -78,7 +78,13 @@ const handOverIdleMs = 30_000;
 const handOverMs = 40_000;
 /** `stop`: nobody serves after this one. `hand_over`: a successor serves on the same sockets already. */
 export type DrainKind = 'stop' | 'hand_over';
-const drainTimes: Record<DrainKind, { readonly patienceMs: number; readonly totalMs: number }> = {
+interface DrainTimes {
+  readonly patienceMs: number;
+  readonly totalMs: number;
+}
+/** Whom the first doors let in before another could not be opened; within the time that a predecessor waits. */
+const failedStart: DrainTimes = { patienceMs: 15_000, totalMs: 20_000 };
+const drainTimes: Record<DrainKind, DrainTimes> = {
   stop: { patienceMs: http1Limits.drainIdleMs, totalMs: drainMs },
   hand_over: { patienceMs: handOverIdleMs, totalMs: handOverMs },
 };
@@ -177,12 +183,12 @@ export class Sidecar {
 
   /** Opens every way in; throws a MeshError for the first that cannot be opened. */
   async start(): Promise<void> {
-    const { bootstrap, inherited } = this.#init;
-    if (this.#init.adminPage === 'own') {
-      await this.#admin.open(bootstrap.admin, inherited.take(adminSocketName));
+    try {
+      await this.#open();
+    } catch (thrown) {
+      await this.#drainFor(failedStart);
+      throw thrown;
     }
-    await this.#entrances.open(bootstrap, this.#credentials);
-    inherited.closeRest();
     this.#overload.start();
     const metrics = this.#metrics;
     const work = () => metrics.ended + metrics.accepted;
@@ -192,6 +198,14 @@ export class Sidecar {
     this.#expiryTimer = clock.every(expiryCheckMs, () => this.#entrances.endExpired());
     this.state = 'ready';
     await this.#warnOfExposure();
+  }
+
+  async #open(): Promise<void> {
+    const { bootstrap, inherited, adminPage } = this.#init;
+    await this.#entrances.open(bootstrap, this.#credentials);
+    // Last, for on a Unix socket it takes the place of the predecessor's, which would not get it back.
+    if (adminPage === 'own') await this.#admin.open(bootstrap.admin, inherited.take(adminSocketName));
+    inherited.closeRest();
   }
 
   /** Puts a snapshot in force, whole. Throws ParseFailure with every problem; then the one before stays. */
@@ -235,13 +249,16 @@ export class Sidecar {
    */
   async drain(kind: DrainKind): Promise<void> {
     if (this.state !== 'ready' && this.state !== 'draining') return;
+    // Its page is the successor's from now on.
+    if (kind === 'hand_over') this.#admin.handOver();
+    await this.#drainFor(drainTimes[kind]);
+  }
+
+  async #drainFor({ patienceMs, totalMs }: DrainTimes): Promise<void> {
     const nowMs = this.#init.clock.nowMs();
-    const { patienceMs, totalMs } = drainTimes[kind];
     this.#patientUntilMs = Math.min(this.#patientUntilMs, nowMs + patienceMs);
     this.#drainUntilMs = Math.min(this.#drainUntilMs, nowMs + totalMs);
     this.state = 'draining';
-    // Its page is the successor's from now on.
-    if (kind === 'hand_over') this.#admin.handOver();
     this.#entrances.drain(patienceMs);
     this.#drained ??= this.#endWhenIdle();
     await this.#drained;

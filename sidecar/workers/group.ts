@@ -88,10 +88,12 @@ export class WorkerGroup {
   /** Resolves when every worker serves; throws where a socket cannot be opened or the first workers fail. */
   async start(): Promise<void> {
     const { bootstrap, identity, inherited, workers } = this.#init;
-    await this.#admin.open(bootstrap.admin, inherited.take(adminSocketName));
+    const adminFd = inherited.take(adminSocketName);
     for (const door of doorsOf(bootstrap, identity !== undefined)) this.#open(door);
     inherited.closeRest();
     await Promise.all(Array.from({ length: workers }, () => this.#spawn()));
+    // Last, for on a Unix socket it takes the place of the predecessor's.
+    await this.#admin.open(bootstrap.admin, adminFd);
     this.state = 'ready';
   }
 

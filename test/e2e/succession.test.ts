@@ -1,14 +1,16 @@
 /** Sidecar processes replaced one after another under load, on inherited listening sockets. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
+import { formatStaticConfig, parseStaticConfig } from '../../proto/static-config.ts';
 import { defer } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
-import { ask, startApp } from '../support/http-app.ts';
+import { ask, listenForTest, startApp } from '../support/http-app.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
 import { isAlive } from '../support/process-table.ts';
-import { startStaticPair } from '../support/static-pair.ts';
-import { startLoad } from '../support/steady-load.ts';
+import { service, startStaticPair } from '../support/static-pair.ts';
+import { startLoad, startLoadFor } from '../support/steady-load.ts';
 
 guardLeaks();
 
@@ -60,6 +62,30 @@ describe('succession', () => {
     pair.caller.signal('SIGHUP');
     await pair.caller.printed(/successor did not come up/);
     assert.equal((await ask(pair.outboundPort)).status, 200);
+  });
+
+  it('loses nothing to a successor that fails with some of its doors open', async (t) => {
+    const app = await startApp(t);
+    const pair = await startStaticPair(t, { ports: [{ port: 80, appPort: app.port, protocol: 'http' }] });
+    const stranger = await listenForTest(t, createServer());
+    const config = parseStaticConfig(readFileSync(pair.callerFile, 'utf8'));
+    const { bootstrap } = config;
+    const localPorts = [...bootstrap.localPorts, { service, port: 90, localPort: stranger }];
+    writeFileSync(
+      pair.callerFile,
+      formatStaticConfig({ ...config, bootstrap: { ...bootstrap, localPorts } }),
+    );
+    const load = startLoadFor(t, { port: pair.outboundPort });
+    await eventually(() => load.sent > 50);
+    for (let times = 0; times < 2; times++) {
+      pair.caller.signal('SIGHUP');
+      const failure = new RegExp(`(?:successor did not come up[^]*){${times + 1}}`);
+      await pair.caller.printed(failure, 60_000);
+    }
+    const from = load.sent;
+    await eventually(() => load.sent > from + 50);
+    assert.deepEqual((await load.stop()).failures, []);
+    assert.match(pair.caller.stderr, /EADDRINUSE/);
   });
 });
 
