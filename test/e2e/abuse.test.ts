@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { suiteScope } from '../support/cleanup.ts';
-import { eventually } from '../support/eventually.ts';
 import { ask, startApp } from '../support/http-app.ts';
+import { nothingLeft } from '../support/left-behind.ts';
 import {
   type Conversation,
   http1States,
@@ -59,13 +59,7 @@ describe('connections that are left badly', () => {
       assert.equal((await ask(pair.outboundPort)).status, 200);
       assert.equal((await ask(pair.plainPort(80))).status, 200);
       assert.deepEqual([pair.caller.status, pair.receiver.status], [undefined, undefined]);
-      // The caller's own link is the one connection that stays.
-      const isClean = async () => {
-        const left = await leftBehind(pair);
-        if (left.join() !== '0 0 0,0 0 1') throw new Error(left.join());
-        return true;
-      };
-      await eventually(isClean, { what: `nothing left behind at the ${door}`, withinMs: 30_000 });
+      await nothingLeft(pair, `nothing left behind at the ${door}`);
     });
   }
 
@@ -74,16 +68,3 @@ describe('connections that are left badly', () => {
       assert.doesNotMatch(stderr, /uncaught fault|exchange failed/);
   });
 });
-
-/** Requests in progress, requests in clusters, and connections from callers, of both sidecars. */
-async function leftBehind(pair: StaticPair): Promise<string[]> {
-  return await Promise.all(
-    [pair.callerAdmin, pair.receiverAdmin].map(async (port) => {
-      const metrics = (await ask(port, { path: '/metrics' })).body;
-      const gauge = (name: string) => new RegExp(`^${name} (\\d+)$`, 'm').exec(metrics)?.[1];
-      const clusters = JSON.parse((await ask(port, { path: '/clusters' })).body) as { active: number }[];
-      const active = clusters.reduce((sum, cluster) => sum + cluster.active, 0);
-      return `${gauge('heddle_requests_active')} ${active} ${gauge('heddle_connections_open\\{side="downstream"\\}')}`;
-    }),
-  );
-}

@@ -1,0 +1,76 @@
+/**
+ * Memory row M5: steady traffic of which a tenth is left badly, at any point of a conversation. Nothing stays of it:
+ * no request, no connection, and over a long run no memory.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { seededRandom } from '../../kit/random.ts';
+import { startApp } from '../support/http-app.ts';
+import { nothingLeft } from '../support/left-behind.ts';
+import { collectable, liveBytes } from '../support/process-memory.ts';
+import { isFullScale, scaled } from '../support/scale.ts';
+import { http1States, http2States, leave, leavings } from '../support/socket-abuse.ts';
+import { startStaticPair } from '../support/static-pair.ts';
+import { startLoadFor } from '../support/steady-load.ts';
+
+const minuteMs = 60_000;
+const warmUpMs = scaled(2_000, 5 * minuteMs);
+const runMs = scaled(10_000, 20 * minuteMs);
+/** RSS may grow by less than 1 MB in 10 minutes. */
+const maxBytesPerMinute = 100_000;
+/** Between two connections that are left, beside some 300 requests a second. */
+const pauseMs = 30;
+
+const states = [...http1States, ...http2States];
+
+describe('traffic of which a tenth is left badly', () => {
+  it(`leaves nothing behind after ${runMs / 1000} s`, async (t) => {
+    const app = await startApp(t);
+    const start = { nodeArgs: isFullScale ? collectable : [] };
+    const pair = await startStaticPair(t, {
+      ports: [{ port: 80, appPort: app.port, protocol: 'http' }],
+      start: { caller: start, receiver: start },
+    });
+    const load = startLoadFor(t, { port: pair.outboundPort, connections: 6, pauseMs: 20 });
+    let isRunning = true;
+    const abuse = abuseUntil(pair.outboundPort, () => !isRunning);
+    await wait(warmUpMs);
+    const rest = isFullScale ? await liveBytesOf(pair) : 0;
+    await wait(runMs);
+    const total = isFullScale ? await liveBytesOf(pair) : 0;
+    isRunning = false;
+    const left = await abuse;
+    const { sent, failures } = await load.stop();
+    t.diagnostic(`${sent} requests, ${left} connections left badly`);
+    assert.ok(left > 50);
+    assert.deepEqual(failures, []);
+    assert.deepEqual([pair.caller.status, pair.receiver.status], [undefined, undefined]);
+    await nothingLeft(pair, 'nothing left of the traffic');
+    const perMinute = (total - rest) / (runMs / minuteMs);
+    if (isFullScale) t.diagnostic(`${Math.round(perMinute)} bytes a minute in both sidecars`);
+    assert.ok(perMinute < 2 * maxBytesPerMinute, `${perMinute} bytes a minute in both sidecars`);
+  });
+});
+
+/** Leaves connections badly, one after the other; resolves to how many there were. */
+async function abuseUntil(port: number, isOver: () => boolean): Promise<number> {
+  const random = seededRandom(7);
+  let count = 0;
+  while (!isOver()) {
+    const conversation = states[Math.floor(random() * states.length)];
+    const how = leavings[Math.floor(random() * leavings.length)];
+    if (conversation === undefined || how === undefined) throw new Error('random is below 1');
+    await leave({ port }, conversation, how);
+    count++;
+    await wait(pauseMs);
+  }
+  return count;
+}
+
+async function liveBytesOf(pair: Awaited<ReturnType<typeof startStaticPair>>): Promise<number> {
+  return (await liveBytes(pair.caller.pid)) + (await liveBytes(pair.receiver.pid));
+}
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
