@@ -9,6 +9,7 @@ import { formatStaticConfig, type StaticIdentity } from '../../proto/static-conf
 import { findings } from './findings.ts';
 import { readResourceFiles } from './read-files.ts';
 import { offlineWorld, staticConfig } from './static.ts';
+import { tellFindings } from './tell-findings.ts';
 
 export interface BuildFlags {
   readonly file: readonly string[];
@@ -88,11 +89,7 @@ export function runBuild(flags: BuildFlags, output: CommandOutput): number {
       identity: identityOf(flags.identity),
       allowShortLifetimes: flags.allowShortLifetimes === true,
     });
-    for (const { code, kind, resource, path, message } of findings(
-      offlineWorld(resources, flags.trustDomain),
-    )) {
-      output.err(`warning ${code}: ${kind} ${resource}: ${path}: ${message}\n`);
-    }
+    tellFindings(findings(offlineWorld(resources, flags.trustDomain)), output.err);
     const text = formatStaticConfig(config);
     if (flags.output === undefined) output.out(text);
     else writeFileAtomic(flags.output, text);

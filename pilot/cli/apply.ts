@@ -1,13 +1,7 @@
 /** `heddle pilot apply` and `delete`: all of it takes force at once, or nothing does. */
 import type { Resource } from '../../mesh/resource/resource.ts';
-import type {
-  ChangeBody,
-  ChangesBody,
-  ChangesRequest,
-  FindingBody,
-  ListBody,
-  ResourceBody,
-} from '../api/shapes.ts';
+import type { ChangeBody, ChangesBody, ChangesRequest, ListBody, ResourceBody } from '../api/shapes.ts';
+import { tellFindings } from '../build/tell-findings.ts';
 import { describeRef, type ResourceRef, refOf } from '../world/change-set.ts';
 import type { CommandContext } from './context.ts';
 import { refused, wrongUse } from './failure.ts';
@@ -81,11 +75,6 @@ async function send({ io, client }: CommandContext, request: ChangesRequest): Pr
   for (const entry of answer.outcomes) {
     if (entry.outcome !== 'absent') io.out(`${describeRef(entry)} ${entry.outcome}${suffix}\n`);
   }
-  for (const warning of answer.warnings) io.err(`${showFinding(warning)}\n`);
+  tellFindings(answer.warnings, io.err);
   return answer;
-}
-
-/** `warning: HED0101 HTTPRoute shop/orders: spec.rules[0]: there is no Service …`. */
-function showFinding({ code, kind, resource, path, message }: FindingBody): string {
-  return ['warning', `${code} ${kind} ${resource}`, path, message].filter((part) => part !== '').join(': ');
 }

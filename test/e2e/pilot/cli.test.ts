@@ -92,6 +92,18 @@ describe('heddle pilot apply', () => {
     assert.match(pruned.stdout, /^HTTPRoute shop\/orders deleted$/m);
   });
 
+  it('counts the warnings of a large set beyond the first twenty', async (t) => {
+    const { run, file } = await shell(t);
+    const names = Array.from({ length: 30 }, (_, n) => `lonely-${n}`);
+    const path = file('many.yaml', names.map((name) => serviceYaml(name)).join('---\n'));
+    const { code, stdout, stderr } = await run('apply', '-f', path);
+    assert.equal(code, 0, stderr);
+    assert.equal(stdout.trim().split('\n').length, 30);
+    const lines = stderr.trim().split('\n');
+    assert.equal(lines.length, 21);
+    assert.match(lines[20] ?? '', /^warning: 10 more/);
+  });
+
   it('refuses a file with three mistakes by three lines, and stores nothing', async (t) => {
     const { run, file, pilot } = await shell(t);
     const bad = serviceYaml('web', 70_000)

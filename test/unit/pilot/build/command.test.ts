@@ -72,7 +72,7 @@ describe('heddle pilot build', () => {
     assert.equal(code, 0);
     assert.match(
       err,
-      /^warning HED0112: Workload shop\/web: spec\.calls\[1\]: service bank\/ghost does not exist$/m,
+      /^warning: HED0112 Workload shop\/web: spec\.calls\[1\]: service bank\/ghost does not exist$/m,
     );
     const { bootstrap, identity, snapshot } = parseStaticConfig(out);
     assert.equal(bootstrap.instance, 'shop/web.0@local');
