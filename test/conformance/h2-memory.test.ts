@@ -60,6 +60,41 @@ describe('memory of an HTTP/2 connection', () => {
     assert.ok(grantedIn(peer.turn()) >= limits.plainConnectionWindow / 2);
   });
 
+  it('one slow reader with its window wide open does not stall the others of its connection', () => {
+    const { peer, acceptor } = playClient();
+    const chunk = Buffer.alloc(16_384);
+    let connection = limits.streamWindow + grantedIn(peer.seen);
+    let stream = limits.streamWindow;
+    const take = (frames: readonly Frame[]) => {
+      connection += grantedIn(frames);
+      for (const { type, stream: id, payload } of frames)
+        if (type === 8 && id === 1) stream += payload.readUInt32BE(0);
+    };
+    const upload = () => {
+      while (stream >= chunk.length && connection >= chunk.length) {
+        stream -= chunk.length;
+        connection -= chunk.length;
+        take(peer.send(data(1, chunk)));
+      }
+    };
+    take(peer.send(headers(1, block(post), 4)));
+    for (let sent = 0; sent < 64; sent++) {
+      stream -= chunk.length;
+      connection -= chunk.length;
+      take(peer.send(data(1, chunk)));
+    }
+    acceptor.requests[0]?.stream.pauseRequest();
+    upload();
+    assert.ok(stream < chunk.length, 'the slow one has used all that it was given');
+    take(peer.send(headers(3, block(post), 4)));
+    for (let sent = 0; sent < 200; sent++) {
+      assert.ok(connection >= chunk.length, `stalled after ${sent} chunks`);
+      connection -= chunk.length;
+      take(peer.send(data(3, chunk)));
+    }
+    assert.equal(acceptor.requests[1]?.body.length, 200 * chunk.length);
+  });
+
   it('one slow reader does not stall a link', () => {
     const client = playClient(link);
     client.acceptor.onEach = ({ stream }) => stream.pauseRequest();

@@ -38,7 +38,8 @@ export const limits = {
 
   /** Receive window of a stream: first, at most, and what all streams of the process may add together. */
   streamWindow: 65_535,
-  streamWindowMax: 4 * 1024 * 1024,
+  linkStreamWindowMax: 4 * 1024 * 1024,
+  plainStreamWindowMax: 1024 * 1024,
   windowGrowthPerProcess: 24 * 1024 * 1024,
   /** The most of what is left of it that one step of one stream may take. */
   windowGrowthShare: 0.25,
@@ -46,7 +47,7 @@ export const limits = {
   plainConnectionWindow: 1024 * 1024,
   linkConnectionWindow: 16 * 1024 * 1024,
   /** Bodies of a connection that wait for slow readers, beyond which its credit returns only as they take some. */
-  plainHeldBytes: 512 * 1024,
+  plainHeldBytes: 1024 * 1024,
   linkHeldBytes: 32 * 1024 * 1024,
   /** Heads in progress (decoded), held bodies and queued DATA of a connection. Over: REFUSED_STREAM for new ones. */
   plainConnectionBytes: 2 * 1024 * 1024,

@@ -156,7 +156,7 @@ export abstract class Http2Stream {
 
   /** Counts a DATA frame; false where it overran the window. */
   countReceived(length: number): boolean {
-    this.#window ??= new ReceiveWindow(this.host.windowBudget);
+    this.#window ??= newWindow(this.host);
     return this.#window.receive(length);
   }
 
@@ -243,6 +243,11 @@ export abstract class Http2Stream {
     this.#hasHeldEnd = false;
     if (this.state === 'closed') this.#window?.settle(0);
   }
+}
+
+/** A reader that stops with its window wide open must leave room for the connection's other streams. */
+function newWindow({ isLink, windowBudget }: StreamHost): ReceiveWindow {
+  return new ReceiveWindow(windowBudget, isLink ? limits.linkStreamWindowMax : limits.plainStreamWindowMax);
 }
 
 /** The code that tells a peer why we gave up on a stream. */

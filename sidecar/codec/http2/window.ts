@@ -34,14 +34,17 @@ export class WindowBudget {
 
 export class ReceiveWindow {
   readonly #budget: WindowBudget;
+  readonly #maxBytes: number;
   /** What the peer may still send. */
   #credit: number = limits.streamWindow;
   #target: number = limits.streamWindow;
   /** Taken from the budget. */
   #grown = 0;
 
-  constructor(budget: WindowBudget) {
+  /** It grows to `maxBytes` at most. */
+  constructor(budget: WindowBudget, maxBytes: number) {
     this.#budget = budget;
+    this.#maxBytes = maxBytes;
   }
 
   /** Counts a DATA frame; false where the peer overran the window. */
@@ -58,7 +61,7 @@ export class ReceiveWindow {
     let due = this.#target - this.#credit - heldBytes;
     if (due < this.#target >>> 1) return 0;
     if (this.#target === limits.streamWindow) this.settle(heldBytes);
-    const next = Math.min(this.#target * 2, limits.streamWindowMax);
+    const next = Math.min(this.#target * 2, this.#maxBytes);
     if (heldBytes === 0 && next > this.#target && this.#budget.take(next - this.#target)) {
       this.#grown += next - this.#target;
       due += next - this.#target;
