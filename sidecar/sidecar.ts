@@ -76,14 +76,16 @@ const drainMs = 30_000;
 const handOverIdleMs = 30_000;
 /** How long a process that has handed over may take; nobody waits for it. */
 const handOverMs = 40_000;
+/** The same for whom the first doors let in before another could not be opened; a predecessor waits longer. */
+const failedStartIdleMs = 15_000;
+const failedStartMs = 20_000;
 /** `stop`: nobody serves after this one. `hand_over`: a successor serves on the same sockets already. */
 export type DrainKind = 'stop' | 'hand_over';
 interface DrainTimes {
   readonly patienceMs: number;
   readonly totalMs: number;
 }
-/** Whom the first doors let in before another could not be opened; within the time that a predecessor waits. */
-const failedStart: DrainTimes = { patienceMs: 15_000, totalMs: 20_000 };
+const failedStart: DrainTimes = { patienceMs: failedStartIdleMs, totalMs: failedStartMs };
 const drainTimes: Record<DrainKind, DrainTimes> = {
   stop: { patienceMs: http1Limits.drainIdleMs, totalMs: drainMs },
   hand_over: { patienceMs: handOverIdleMs, totalMs: handOverMs },

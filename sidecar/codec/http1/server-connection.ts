@@ -166,6 +166,7 @@ export class Http1ServerConnection
     stream.requestState = 'body';
     const held = this.#takeHeld();
     for (const bytes of held) stream.receiver?.onRequestData(bytes);
+    this.#readOn();
     if (this.#inputEnded) this.#endTunnelInput();
   }
 
@@ -331,15 +332,19 @@ export class Http1ServerConnection
       if (this.#held !== undefined) this.#hold(bytes);
       else this.#consume(bytes, 0);
     }
-    if (this.#isReadingOut && this.#held === undefined) {
-      this.#isReadingOut = false;
-      this.conn.resume();
-    }
+    if (this.#held === undefined) this.#readOn();
     if (!this.#inputEnded || this.#held !== undefined) return;
     if (this.#state === 'idle') this.#close();
     else if (this.#state === 'head' || this.#stream?.requestState === 'body') {
       this.#refuse(new Refusal(400, 'connection ended inside a request'));
     }
+  }
+
+  /** All that came before the drain was taken. */
+  #readOn(): void {
+    if (!this.#isReadingOut) return;
+    this.#isReadingOut = false;
+    if (!this.#isPaused) this.conn.resume();
   }
 
   #endTunnelInput(): void {

@@ -321,6 +321,28 @@ describe('HTTP/1.1 server: exchanges', () => {
     assert.equal(conn.state, 'closed');
   });
 
+  it('drains: what came behind a request for an upgrade belongs to the tunnel, which goes on', () => {
+    const { conn, connection, receive, request } = serve();
+    receive(`${upgrade}early`);
+    connection.drain();
+    request().stream.sendResponse({ status: 101, fields: [], contentLength: -1 }, false);
+    assert.equal(conn.isPaused, false);
+    receive(' late');
+    assert.equal(request().body, 'early late');
+  });
+
+  it('drains: a pipelined body that its reader holds back stays held back', () => {
+    const { conn, connection, receive, acceptor } = serve();
+    receive(`${get('/1')}POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc`);
+    connection.drain();
+    assert.equal(conn.isPaused, true);
+    acceptor.onEach = ({ stream }) => stream.pauseRequest();
+    acceptor.requests[0]?.answer();
+    assert.equal(conn.isPaused, true);
+    acceptor.requests[1]?.stream.resumeRequest();
+    assert.equal(conn.isPaused, false);
+  });
+
   it('drains: a pipelined request that came in part is read to its end', () => {
     const { conn, connection, receive, written, acceptor } = serve();
     const second = get('/2');
