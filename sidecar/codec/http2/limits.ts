@@ -62,6 +62,8 @@ export const limits = {
   unsentBytes: 131_072,
   /** DATA of one stream before the next one's turn. */
   turnBytes: 16_384,
+  /** With so many streams open, heads on a link wait one turn of the loop for others to go with. */
+  gatherFromStreams: 16,
   /** Smaller chunks are copied behind their frame header, larger ones are written as they are. */
   copiedChunkBytes: 8192,
   /** Control frames waiting to be written. Over: the connection is closed. */

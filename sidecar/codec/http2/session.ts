@@ -88,6 +88,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
       peer: this.peer,
       guard: this.guard,
       isLink: options.link,
+      streams: this.streams,
     });
     this.#data = new DataReader(this, { guard: this.guard, transmitter: this.transmitter });
     this.liveness = new Liveness(this, {

@@ -27,6 +27,8 @@ export interface TransmitterInit {
   readonly peer: PeerSettings;
   readonly guard: FloodGuard;
   readonly isLink: boolean;
+  /** Those that are open. */
+  readonly streams: { readonly size: number };
 }
 
 /** The largest window, RFC 9113 §6.9.1. */
@@ -46,6 +48,7 @@ export class Transmitter implements Flushable, HeadWriter {
   readonly #peer: PeerSettings;
   readonly #guard: FloodGuard;
   readonly #isLink: boolean;
+  readonly #streams: { readonly size: number };
   #heads: Http2Stream[] = [];
   #headsSpare: Http2Stream[] = [];
   readonly #ready: Http2Stream[] = [];
@@ -56,6 +59,8 @@ export class Transmitter implements Flushable, HeadWriter {
   /** Streams whose queue has room again. */
   readonly #roomy: Http2Stream[] = [];
   #window = 65_535;
+  /** This write has waited for its turn. */
+  #hasGathered = false;
   #isClosed = false;
   #mayFinish = false;
 
@@ -67,6 +72,7 @@ export class Transmitter implements Flushable, HeadWriter {
     this.#peer = init.peer;
     this.#guard = init.guard;
     this.#isLink = init.isLink;
+    this.#streams = init.streams;
   }
 
   schedule(): void {
@@ -150,6 +156,12 @@ export class Transmitter implements Flushable, HeadWriter {
   flush(): void {
     if (this.#deliveries.length > 0) this.#deliver();
     if (this.#isClosed) return;
+    if (this.#mayGather()) {
+      this.#hasGathered = true;
+      this.#flusher.postpone(this);
+      return;
+    }
+    this.#hasGathered = false;
     const { out, control } = this;
     if (control.pending > 0) {
       out.append(control.bytes, control.start, control.pos);
@@ -168,6 +180,17 @@ export class Transmitter implements Flushable, HeadWriter {
 
   endBlock(offset: number, streamId: number, endStream: boolean): void {
     endHeaders(this.out, offset, streamId, endStream);
+  }
+
+  /**
+   * A busy link waits one turn for more heads to go with those there are: its write, encryption and wake-up cost more
+   * than a turn of the loop. Not for long answers, nor where most of what is in flight is here already.
+   */
+  #mayGather(): boolean {
+    const heads = this.#heads.length;
+    if (!this.#isLink || this.#hasGathered || heads === 0) return false;
+    const live = this.#streams.size;
+    return live >= limits.gatherFromStreams && heads * 2 < live;
   }
 
   /** Paused readers that were resumed get what was held for them. */
