@@ -8,8 +8,10 @@ import type { AccessLogMode } from '../../mesh/model.ts';
 import { flag, flagNames } from './flags.ts';
 import type { Outcome } from './outcome.ts';
 
-/** Bytes waiting at most; beyond, lines are dropped. */
+/** Bytes waiting at most (and one line); beyond, lines are dropped. */
 const maxPendingBytes = 1024 * 1024;
+/** Lines leave in batches of so much at most, out of one buffer: a flood of them would leave as much garbage. */
+const batchBytes = 64 * 1024;
 /** Of a thousand requests, how many the mode `sampled` writes besides all failures. */
 const sampledPerThousand = 10;
 const longestText = 2048;
@@ -27,7 +29,9 @@ export class AccessLog {
   readonly #fd: number;
   readonly #ownsFd: boolean;
   readonly #random: () => number;
-  #pending = '';
+  readonly #lines: string[] = [];
+  #pendingBytes = 0;
+  #batch: Buffer | undefined;
   #writing = false;
   #onIdle: (() => void) | undefined;
 
@@ -53,12 +57,13 @@ export class AccessLog {
   }
 
   write(outcome: Outcome): void {
-    const line = lineOf(outcome);
-    if (this.#pending.length + line.length > maxPendingBytes) {
+    if (this.#pendingBytes >= maxPendingBytes) {
       this.dropped++;
       return;
     }
-    this.#pending += line;
+    const line = lineOf(outcome);
+    this.#lines.push(line);
+    this.#pendingBytes += line.length;
     if (!this.#writing) this.#drain();
   }
 
@@ -75,20 +80,35 @@ export class AccessLog {
   }
 
   #drain(): void {
-    const batch = Buffer.from(this.#pending, 'utf8');
-    this.#pending = '';
     this.#writing = true;
-    this.#writeFrom(batch, 0);
+    this.#batch ??= Buffer.allocUnsafeSlow(batchBytes);
+    let batch = this.#batch;
+    let size = 0;
+    let count = 0;
+    for (const line of this.#lines) {
+      // A character is three bytes of UTF-8 at most.
+      const mostBytes = line.length * 3;
+      if (count > 0 && mostBytes > batchBytes - size) break;
+      if (mostBytes > batchBytes) batch = Buffer.from(line, 'utf8');
+      size += batch === this.#batch ? batch.write(line, size, 'utf8') : batch.length;
+      this.#pendingBytes -= line.length;
+      count++;
+      if (batch !== this.#batch) break;
+    }
+    this.#lines.splice(0, count);
+    this.#writeFrom(batch, 0, size);
   }
 
-  #writeFrom(batch: Buffer, at: number): void {
-    write(this.#fd, batch, at, batch.length - at, null, (error, written) => {
+  #writeFrom(batch: Buffer, at: number, end: number): void {
+    write(this.#fd, batch, at, end - at, null, (error, written) => {
       // A full disk costs log lines, never requests.
       if (error !== null) this.dropped++;
-      else if (at + written < batch.length) return this.#writeFrom(batch, at + written);
-      this.#writing = false;
-      if (this.#pending !== '') this.#drain();
-      else this.#onIdle?.();
+      else if (at + written < end) return this.#writeFrom(batch, at + written, end);
+      if (this.#lines.length > 0) this.#drain();
+      else {
+        this.#writing = false;
+        this.#onIdle?.();
+      }
     });
   }
 }

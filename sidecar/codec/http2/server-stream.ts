@@ -107,11 +107,7 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
   }
 
   override onPeerReset(code: number): void {
-    this.deliverAborted(
-      new MeshError('stream_reset', `downstream reset the request: ${faultName(code)}`, {
-        origin: 'downstream',
-      }),
-    );
+    this.deliverAborted(resetError(code));
   }
 
   /** RFC 9113 §8.1: a complete answer to an unfinished request asks the client to stop sending. */
@@ -129,4 +125,16 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
 function asUpgradeAnswer(head: ResponseHead): ResponseHead {
   if (head.status < 200 || head.status > 299) return head;
   return { status: 502, fields: head.fields, contentLength: head.contentLength };
+}
+
+/** By code. Callers cancel often, and some to do harm: no error with its stack is made for each. */
+const resetErrors: (MeshError | undefined)[] = [];
+
+function resetError(code: number): MeshError {
+  const known = resetErrors[code];
+  if (known !== undefined) return known;
+  const message = `downstream reset the request: ${faultName(code)}`;
+  const error = new MeshError('stream_reset', message, { origin: 'downstream' });
+  if (code <= faultCode.http11Required) resetErrors[code] = error;
+  return error;
 }

@@ -85,6 +85,21 @@ describe('AccessLog', () => {
     assert.equal(written + log.dropped, 2_000);
   });
 
+  it('keeps the order over many batches, whatever the length of a line', async (t) => {
+    const file = join(tempFolder(t), 'access.log');
+    const log = new AccessLog({ file, random: () => 0 });
+    const paths = Array.from({ length: 400 }, (_, n) => `/${n}${'ü€'.repeat(n)}`);
+    const long = { route: 'r'.repeat(100_000) };
+    for (const [n, path] of paths.entries()) log.write({ ...outcome, path, ...(n === 200 ? long : {}) });
+    await log.close();
+    const lines = readFileSync(file, 'utf8').trim().split('\n');
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line).path),
+      paths,
+    );
+    assert.equal(log.dropped, 0);
+  });
+
   it('says which outcomes its mode wants', (t) => {
     const log = new AccessLog({ file: join(tempFolder(t), 'a.log'), random: () => 0.5 });
     t.after(() => log.close());
