@@ -147,7 +147,7 @@ const tlsOf = ({ linkPort, bundle }: Target) => ({
 const doors: readonly Door[] = [
   {
     name: 'a plaintext port',
-    floods: floodsOf(2, 40),
+    floods: floodsOf(2, 20),
     connect: ({ plainPort }) => connect(plainPort, '127.0.0.1'),
     ask({ plainPort }, done) {
       const call = get({ host: '127.0.0.1', port: plainPort, path: '/', agent }, (response) => {
