@@ -38,7 +38,7 @@ describe('idle connections', () => {
 
   before(async () => {
     const folder = tempFolder(scope);
-    await bundle(['heddle', 'sidecar'], folder);
+    await bundle(['heddle', 'command-line', 'sidecar'], folder);
     program = join(folder, 'heddle.js');
   });
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { describe, it } from 'node:test';
+import type { Bootstrap } from '../../mesh/bootstrap.ts';
 import { defer } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { startApp } from '../support/http-app.ts';
@@ -15,7 +16,7 @@ guardLeaks({ settleMs: 30_000 });
 
 const each = scaled(100, 1000);
 const dripMs = 100;
-const timers = { headMs: 1_000, bodyMs: 1_000 };
+const limits = { 'http1.headMs': 1_000, 'http1.bodyMs': 1_000 };
 /** What a connection may have cost once it is gone: nothing but what the allocator keeps. */
 const maxRestBytes = 16e6;
 
@@ -27,7 +28,7 @@ describe('slow writers', () => {
     const app = await startApp(t);
     const served = { port: 80, appPort: app.port, protocol: 'http', mtls: 'permissive' } as const;
     const { mesh, receiver } = await describePair({ ports: [served] });
-    const bootstrap = { ...receiver.bootstrap, httpTimers: timers };
+    const bootstrap: Bootstrap = { ...receiver.bootstrap, limits };
     const sidecar = await startStaticSide(t, mesh, { ...receiver, bootstrap });
     const port = receiver.bootstrap.apps[0]?.plain?.port ?? 0;
     const load = startLoadFor(t, { port, connections: 4, pauseMs: 5 });
