@@ -87,7 +87,10 @@ export interface InstanceReport {
   readonly index: number;
   /** What its endpoints count as. */
   readonly state: EndpointState;
-  /** Why, in a word or a line: `starting`, `crashloop`, `sidecar not ready` …; empty when ready. */
+  /**
+   * Why, in a word or a line: `starting`, `crashloop`, `sidecar not ready` …; empty when it is ready and as it was
+   * asked to be.
+   */
   readonly reason: string;
   readonly addresses: readonly string[];
   /** 0 where the workload serves nothing. */

@@ -12,13 +12,13 @@ import type { Log } from '../kit/log.ts';
 import type { Random } from '../kit/random.ts';
 import type { OutboundPolicy } from '../mesh/bootstrap.ts';
 import type { Locality } from '../mesh/model.ts';
-import type { NodeFacts, Placement } from '../mesh/placement.ts';
+import type { InstanceReport, NodeFacts, Placement } from '../mesh/placement.ts';
 import { decodePlacement, encodePlacement } from '../proto/placement.ts';
 import { programProtocol } from '../proto/protocol.ts';
 import { issueWorkload, renewNode } from '../proto/rpc.ts';
 import { ConfigHub } from './config/hub.ts';
 import { encodeConfig, restoreConfig } from './config/saved-config.ts';
-import { type AgentStatus, openControl } from './control.ts';
+import { type AgentStatus, type InstanceStatusLine, openControl } from './control.ts';
 import { lockStateDir } from './disk/lock.ts';
 import { readSaved } from './disk/saved-file.ts';
 import { createSavedWriter, type SavedWriter } from './disk/saved-writer.ts';
@@ -263,15 +263,18 @@ class Agent {
       node: this.#options.node,
       pid: process.pid,
       pilot: this.#connection.pilot ?? null,
-      instances: this.#supervisor.placed().map(({ workload, bootstrap, report, running }) => ({
-        ...report,
-        sidecarPid: running.sidecar?.ref.pid ?? null,
-        appPid: running.app?.ref.pid ?? null,
-        identity: this.#identities.nameOf(keyOf(workload)) ?? '',
-        certificateEndsMs: expiries.get(keyOf(workload)) ?? null,
-        proxy: proxyUrl(bootstrap),
-        intercepted: interceptedPorts(bootstrap) ?? null,
-      })),
+      instances: [
+        ...this.#supervisor.placed().map(({ workload, bootstrap, report, running }) => ({
+          ...report,
+          sidecarPid: running.sidecar?.ref.pid ?? null,
+          appPid: running.app?.ref.pid ?? null,
+          identity: this.#identities.nameOf(keyOf(workload)) ?? '',
+          certificateEndsMs: expiries.get(keyOf(workload)) ?? null,
+          proxy: proxyUrl(bootstrap),
+          intercepted: interceptedPorts(bootstrap) ?? null,
+        })),
+        ...this.#supervisor.refused().map(notStarted),
+      ],
     };
   }
 
@@ -321,6 +324,11 @@ class Agent {
     }
     this.#identities.trust(trustBundle);
   }
+}
+
+function notStarted(report: InstanceReport): InstanceStatusLine {
+  const nothing = { sidecarPid: null, appPid: null, certificateEndsMs: null, intercepted: null };
+  return { ...report, ...nothing, identity: '', proxy: '' };
 }
 
 /** Private, but for root: then workloads of other users must reach what is theirs in it. */

@@ -26,7 +26,7 @@ export interface InstanceStatusLine extends InstanceReport {
   readonly identity: string;
   /** Milliseconds since 1970; null while there is no certificate. */
   readonly certificateEndsMs: number | null;
-  /** Its sidecar on loopback, as `HEDDLE_PROXY` has it: any service, by the name in `Host`. */
+  /** Its sidecar on loopback, as `HEDDLE_PROXY` has it: any service, by the name in `Host`; empty where there is none. */
   readonly proxy: string;
   /** Null where its sidecar takes no intercepted connections. */
   readonly intercepted: InterceptedPorts | null;

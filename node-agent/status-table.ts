@@ -33,7 +33,7 @@ function rowOf(line: InstanceStatusLine): string[] {
     line.sidecarPid === null ? '-' : String(line.sidecarPid),
     line.appPid === null ? '-' : String(line.appPid),
     String(line.restarts),
-    line.proxy,
+    line.proxy === '' ? '-' : line.proxy,
     line.linkPort === 0 ? '-' : String(line.linkPort),
     line.certificateEndsMs === null ? '-' : new Date(line.certificateEndsMs).toISOString(),
     line.reason,

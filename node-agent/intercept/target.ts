@@ -51,7 +51,8 @@ export function targetFromStatus(status: AgentStatus, workload: string): Target 
     const names = found.map(({ instance }) => instance).join(', ');
     throw invalid(`${found.length} instances of ${workload} run here; name one of them: ${names}`);
   }
-  const { intercepted: ports, sidecarPid, appPid } = only.line;
+  const { intercepted: ports, proxy, reason, sidecarPid, appPid } = only.line;
+  if (proxy === '') throw invalid(`${workload} cannot be started on this node: ${reason}`);
   if (ports === null) throw invalid(notTransparent(workload, 'start the agent with --transparent'));
   return { ports, sidecarPid: sidecarPid ?? undefined, appPid: appPid ?? undefined };
 }

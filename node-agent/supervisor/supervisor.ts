@@ -12,7 +12,6 @@ import type { Bootstrap } from '../../mesh/bootstrap.ts';
 import type { InstanceReport, PlacedWorkload, Placement } from '../../mesh/placement.ts';
 import {
   instanceFiles,
-  instanceId,
   type NodeSettings,
   type PlannedInstance,
   planInstance,
@@ -27,6 +26,7 @@ import { createNotes, type FoundInstance, type Notes } from './notes.ts';
 import { type IsPortFree, PortTable } from './ports.ts';
 import type { ProcessTable } from './proc.ts';
 import type { RunProbe } from './readiness.ts';
+import { instancesOf, type PlacedIndex, Refusals, refusedRetryMs } from './refusals.ts';
 import type { Spawn } from './spawn.ts';
 import { resolveUser } from './user.ts';
 
@@ -81,7 +81,10 @@ export class Supervisor {
   readonly #entries = new Map<string, Entry>();
   /** Found running at the start, and not yet in a placement. */
   readonly #found: Map<string, FoundInstance>;
+  readonly #refused: Refusals;
   readonly #rotation: Timer;
+  readonly #retries: Timer;
+  #placement: Placement | undefined;
   #applied: Promise<unknown> = Promise.resolve();
   /** `stopping`: placements are not followed any more. */
   #life: 'running' | 'stopping' = 'running';
@@ -92,7 +95,9 @@ export class Supervisor {
     this.#notes = createNotes(init);
     this.#found = this.#notes.found();
     for (const [id, { ports }] of this.#found) this.#ports.restore(id, ports);
+    this.#refused = new Refusals(init.log);
     this.#rotation = init.clock.every(rotationPeriodMs, () => this.#rotateLogs());
+    this.#retries = init.clock.every(refusedRetryMs, () => void this.#inTurn(() => this.#retryRefused()));
   }
 
   /**
@@ -100,18 +105,27 @@ export class Supervisor {
    * everything is to stop, a placement changes nothing.
    */
   apply(placement: Placement): Promise<void> {
-    const result = this.#applied.then(() => this.#follow(placement));
-    this.#applied = result.catch(() => {});
-    return result;
+    return this.#inTurn(() => this.#follow(placement));
   }
 
   reports(): InstanceReport[] {
-    return [...this.#entries.values()].flatMap((entry) => this.#reportOf(entry) ?? []);
+    return [
+      ...[...this.#entries.values()].flatMap((entry) => this.#reportOf(entry) ?? []),
+      ...this.refused(),
+    ];
+  }
+
+  /** What is placed here and could not even be planned, such as for a user that this node does not have. */
+  refused(): InstanceReport[] {
+    return this.#refused.ids().flatMap((id) => {
+      const entry = this.#entries.get(id);
+      return entry?.planned === undefined ? (this.#refused.report(id) ?? []) : [];
+    });
   }
 
   /** Ids of everything that is placed or still runs. */
   ids(): string[] {
-    return [...this.#entries.keys(), ...this.#found.keys()];
+    return [...this.#entries.keys(), ...this.#found.keys(), ...this.#refused.ids()];
   }
 
   /** What is placed here, with its report and its processes. */
@@ -138,6 +152,7 @@ export class Supervisor {
     await this.#applied;
     for (const id of this.#found.keys()) this.#retireFound(id);
     for (const { runner } of this.#entries.values()) runner.stop();
+    for (const id of this.#refused.ids()) this.#forgetRefused(id);
     await new Promise<void>((resolve) => {
       const look = (): void => {
         if ([...this.#entries.values()].some(({ runner }) => !runner.isGone())) return;
@@ -152,6 +167,7 @@ export class Supervisor {
   /** Stops watching; what runs goes on. */
   close(): void {
     this.#rotation.cancel();
+    this.#retries.cancel();
     for (const { runner } of this.#entries.values()) runner.close();
     this.#note();
     this.#notes.close();
@@ -160,24 +176,45 @@ export class Supervisor {
   async #follow(placement: Placement): Promise<void> {
     // The pilot may well send one while sidecars drain: what it names must not be started again.
     if (this.#life === 'stopping') return;
+    this.#placement = placement;
     const wanted = new Set<string>();
-    for (const workload of placement.workloads) {
-      for (let index = 0; index < workload.replicas; index++) {
-        const id = instanceId(workload, index, this.#init.settings.node);
-        wanted.add(id);
-        try {
-          await this.#place(id, workload, index);
-        } catch (error) {
-          this.#init.log.error('instance not placed', { instance: id, reason: messageOf(error) });
-        }
-      }
+    for (const one of instancesOf(placement, this.#init.settings.node)) {
+      wanted.add(one.id);
+      await this.#placeOrRefuse(one);
     }
     for (const id of this.#found.keys()) if (!wanted.has(id)) this.#retireFound(id);
     for (const [id, { runner }] of this.#entries) if (!wanted.has(id)) this.#retire(id, runner);
+    for (const id of this.#refused.ids()) if (!wanted.has(id)) this.#forgetRefused(id);
   }
 
-  async #place(id: string, workload: PlacedWorkload, index: number): Promise<void> {
-    await this.#ports.allocate(id, portRequests(workload, this.#init.settings));
+  async #retryRefused(): Promise<void> {
+    if (this.#life === 'stopping' || this.#placement === undefined) return;
+    const refused = new Set(this.#refused.ids());
+    if (refused.size === 0) return;
+    for (const one of instancesOf(this.#placement, this.#init.settings.node)) {
+      if (refused.has(one.id)) await this.#placeOrRefuse(one);
+    }
+  }
+
+  /** What runs of a refused one goes on as it was. */
+  async #placeOrRefuse(one: PlacedIndex): Promise<void> {
+    try {
+      await this.#place(one);
+      // Where it already runs as it is asked to now, nothing else would take the reason back.
+      if (this.#refused.remove(one.id)) this.#report(one.id);
+    } catch (error) {
+      if (this.#refused.add(one, error)) this.#report(one.id);
+    }
+  }
+
+  #forgetRefused(id: string): void {
+    this.#refused.remove(id);
+    if (this.#entries.has(id)) return;
+    this.#ports.release(id);
+    this.#init.onGone(id);
+  }
+
+  async #place({ id, workload, index }: PlacedIndex): Promise<void> {
     const planned = await this.#plan(id, workload, index);
     const existing = this.#entries.get(id);
     if (existing !== undefined) {
@@ -199,10 +236,13 @@ export class Supervisor {
   ): Promise<PlannedInstance & { workload: PlacedWorkload; index: number }> {
     const { settings } = this.#init;
     const { logFolder, accessLog } = instanceFiles(settings.stateDir, id);
+    // What may fail comes first: until all of it has succeeded, what runs keeps its ports.
     mkdirSync(logFolder, { recursive: true, mode: 0o700 });
+    if (workload.user !== undefined) resolveUser(workload.user);
     const user = sidecarUserOf(workload, settings);
     const owner = user === undefined ? undefined : resolveUser(user);
     if (owner !== undefined) createLogFor(owner, accessLog);
+    await this.#ports.allocate(id, portRequests(workload, settings));
     const planned = planInstance(workload, index, this.#ports.of(id), settings);
     await this.#init.onPlanned({ id, workload, index, bootstrap: planned.bootstrap });
     return { ...planned, workload, index };
@@ -267,10 +307,7 @@ export class Supervisor {
 
   #onChange(id: string): void {
     this.#note();
-    const entry = this.#entries.get(id);
-    if (entry === undefined) return;
-    const report = this.#reportOf(entry);
-    if (report !== undefined) this.#init.onReport(report);
+    this.#report(id);
     this.#dropIfGone(id);
   }
 
@@ -282,6 +319,15 @@ export class Supervisor {
     this.#ports.release(id);
     this.#note();
     this.#init.onGone(id);
+    this.#report(id);
+  }
+
+  /** Tells what stands of that instance now; nothing where it is no more. */
+  #report(id: string): void {
+    const entry = this.#entries.get(id);
+    const running = entry === undefined ? undefined : this.#reportOf(entry);
+    const report = running ?? this.#refused.report(id);
+    if (report !== undefined) this.#init.onReport(report);
   }
 
   #note(): void {
@@ -298,7 +344,7 @@ export class Supervisor {
     if (planned === undefined) return undefined;
     const { workload, index, bootstrap } = planned;
     const { state, reason, restarts } = runner.status();
-    return {
+    return this.#refused.explain({
       id: runner.id,
       namespace: workload.namespace,
       workload: workload.workload,
@@ -310,7 +356,14 @@ export class Supervisor {
       ports: bootstrap.apps.map(({ port, plain }) => ({ port, plainPort: plain?.port })),
       features: [],
       restarts,
-    };
+    });
+  }
+
+  /** One piece of work on placements after the other. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const result = this.#applied.then(work);
+    this.#applied = result.catch(() => {});
+    return result;
   }
 
   #rotateLogs(): void {

@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { systemClock } from '../../../kit/clock.ts';
+import { type Clock, systemClock } from '../../../kit/clock.ts';
 import { silentLog } from '../../../kit/log.ts';
 import { systemRandom } from '../../../kit/random.ts';
 import type { InstanceReport, PlacedWorkload, Placement } from '../../../mesh/placement.ts';
@@ -11,6 +11,7 @@ import { mark as marks } from '../../../node-agent/supervisor/marks.ts';
 import { isPortFree } from '../../../node-agent/supervisor/ports.ts';
 import { createProcessTable } from '../../../node-agent/supervisor/proc.ts';
 import { runProbe } from '../../../node-agent/supervisor/readiness.ts';
+import { refusedRetryMs } from '../../../node-agent/supervisor/refusals.ts';
 import { createSpawn } from '../../../node-agent/supervisor/spawn.ts';
 import { Supervisor } from '../../../node-agent/supervisor/supervisor.ts';
 import { defer } from '../cleanup.ts';
@@ -30,6 +31,10 @@ export interface SupervisorBench {
   open(): Supervisor;
   /** Pids by `ROLE INSTANCE` of everything that runs here. */
   running(): Map<string, number[]>;
+  /** What was last told of that instance; undefined where it is gone. */
+  told(id: string): InstanceReport | undefined;
+  /** The time has come to try once more what could not be started. */
+  retryRefused(): void;
   /** Waits until that instance is ready and answers its report. */
   ready(supervisor: Supervisor, id: string): Promise<InstanceReport>;
 }
@@ -37,6 +42,15 @@ export interface SupervisorBench {
 export function supervisorBench(t: TestContext): SupervisorBench {
   const stateDir = tempFolder(t);
   const table = createProcessTable();
+  const told = new Map<string, InstanceReport>();
+  let retry = (): void => {};
+  const clock: Clock = {
+    ...systemClock,
+    every(periodMs, fire) {
+      if (periodMs === refusedRetryMs) retry = fire;
+      return systemClock.every(periodMs, fire);
+    },
+  };
   const settings: NodeSettings = {
     node: 'n1',
     stateDir,
@@ -58,7 +72,7 @@ export function supervisorBench(t: TestContext): SupervisorBench {
     open() {
       const supervisor = new Supervisor({
         settings,
-        clock: systemClock,
+        clock,
         random: systemRandom,
         table,
         spawn: createSpawn(table),
@@ -68,8 +82,8 @@ export function supervisorBench(t: TestContext): SupervisorBench {
         onPlanned: async ({ id }) => {
           mkdirSync(dirname(instanceFiles(stateDir, id).relaySocket), { recursive: true });
         },
-        onGone: () => {},
-        onReport: () => {},
+        onGone: (id) => void told.delete(id),
+        onReport: (report) => void told.set(report.id, report),
       });
       defer(t, () => supervisor.close());
       return supervisor;
@@ -83,6 +97,8 @@ export function supervisorBench(t: TestContext): SupervisorBench {
       }
       return found;
     },
+    told: (id) => told.get(id),
+    retryRefused: () => retry(),
     ready: (supervisor, id) =>
       eventually(() => supervisor.reports().find((report) => report.id === id && report.state === 'ready'), {
         what: `${id} is ready`,

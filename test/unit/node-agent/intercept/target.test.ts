@@ -60,6 +60,14 @@ describe('targetFromStatus', () => {
       /start the agent with --transparent/,
     );
   });
+
+  it('says why what could not be started has none', () => {
+    const refused = { ...line('shop/orders.0@n1', null), proxy: '', reason: 'there is no user "shop"' };
+    assert.throws(
+      () => targetFromStatus(status(refused), 'shop/orders'),
+      /shop\/orders cannot be started on this node: there is no user "shop"/,
+    );
+  });
 });
 
 describe('interceptedPorts', () => {

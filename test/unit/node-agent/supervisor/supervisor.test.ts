@@ -1,7 +1,7 @@
 /** The supervisor with real processes: start, death, adoption, strangers, changes, stop. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -187,6 +187,45 @@ describe('supervisor', () => {
     await second.apply(placementOf());
     await eventually(() => bench.running().size === 0);
     assert.equal(stranger.signalCode ?? stranger.exitCode, null);
+  });
+
+  it('reports what cannot be started as it is asked, and lets what runs go on', async (t) => {
+    const bench = supervisorBench(t);
+    const supervisor = bench.open();
+    const stranger = { user: 'no-such-user' };
+    await supervisor.apply(placementOf(workloadOf('web'), workloadOf('api', [], stranger)));
+    const web = await bench.ready(supervisor, id);
+    const [api] = supervisor.refused();
+    assert.deepEqual([api?.id, api?.state], ['shop/api.0@n1', 'unready']);
+    assert.equal(api?.reason, 'there is no user "no-such-user" on this node');
+    assert.deepEqual(bench.told('shop/api.0@n1'), api);
+    const before = bench.running();
+    await supervisor.apply(placementOf(workloadOf('web', [], stranger)));
+    assert.deepEqual(bench.running(), before);
+    assert.equal(bench.told('shop/api.0@n1'), undefined);
+    const reason = 'not changed: there is no user "no-such-user" on this node';
+    assert.deepEqual(supervisor.reports(), [{ ...web, reason }]);
+    assert.deepEqual(bench.told(id), { ...web, reason });
+    assert.deepEqual(supervisor.refused(), []);
+    await supervisor.apply(placementOf(workloadOf('web')));
+    assert.deepEqual(supervisor.reports(), [web]);
+    assert.deepEqual(bench.told(id), web);
+  });
+
+  it('starts later what could not be started, without another word from the pilot', async (t) => {
+    const bench = supervisorBench(t);
+    const supervisor = bench.open();
+    // A file stands where the folder of its logs must be.
+    const inTheWay = bench.logFolder(id);
+    mkdirSync(dirname(inTheWay), { recursive: true });
+    writeFileSync(inTheWay, '');
+    await supervisor.apply(placementOf(workloadOf('web')));
+    assert.match(bench.told(id)?.reason ?? '', /EEXIST/);
+    bench.retryRefused();
+    rmSync(inTheWay);
+    bench.retryRefused();
+    await bench.ready(supervisor, id);
+    assert.deepEqual(supervisor.refused(), []);
   });
 
   it('stops what is placed here no more, found running or not', async (t) => {
