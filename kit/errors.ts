@@ -42,8 +42,11 @@ export type ErrorCode =
 
 export type Origin = 'downstream' | 'upstream' | 'local';
 
-/** `if_reused`: safe only because a pooled connection may have died unseen. */
-export type Retry = 'never' | 'if_reused' | 'always';
+/**
+ * Whether a request that met the error may be sent again. `always`: nobody can have acted on it. `if_idempotent`:
+ * somebody may have, and nothing of an answer came.
+ */
+export type Retry = 'never' | 'if_idempotent' | 'always';
 
 export interface MeshErrorInit {
   readonly origin: Origin;

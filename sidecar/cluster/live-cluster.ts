@@ -12,6 +12,9 @@ import { balancePolicies } from './balance/index.ts';
 import type { Pool } from './pool.ts';
 import { subsetFor } from './subset.ts';
 
+/** Of endpoints with weights one may come up many times in a row. */
+const picksForAnother = 32;
+
 /** An endpoint with its connections. */
 export interface Host {
   endpoint: Endpoint;
@@ -59,9 +62,11 @@ export class LiveCluster {
   pick(except?: Host): Host | undefined {
     const picker = this.#picker;
     if (picker === undefined) return undefined;
-    const host = picker.pick();
-    if (host !== except || this.#hosts.size === 1) return host;
-    return picker.pick();
+    let host = picker.pick();
+    for (let tries = 1; host === except && tries < picksForAnother && this.#hosts.size > 1; tries++) {
+      host = picker.pick();
+    }
+    return host;
   }
 
   setEndpoints(set: EndpointSet): void {

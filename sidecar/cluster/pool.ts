@@ -70,6 +70,15 @@ export class Pool {
     this.#wait(waiter);
   }
 
+  /**
+   * Calls the waiter back with a connection that is new or has just ended another request: where one died, those that
+   * lie idle may have died with it, unheard of yet.
+   */
+  acquireFresh(waiter: ConnectionWaiter): void {
+    if (this.#mayDial()) this.#wait(waiter);
+    else this.acquire(waiter);
+  }
+
   /** The waiter no longer wants a connection. */
   forget(waiter: ConnectionWaiter): void {
     const at = this.#waiting.indexOf(waiter);
@@ -150,14 +159,15 @@ export class Pool {
   }
 
   #dialForWaiting(): void {
-    while (
-      !this.#isClosed &&
-      this.#waiting.length > this.#dialling * this.#options.requestsPerConnection &&
-      this.#entries.size + this.#dialling < this.#options.maxConnections &&
-      (this.#entries.size + this.#dialling === 0 || this.#options.mayDial?.() !== false)
-    ) {
+    while (this.#waiting.length > this.#dialling * this.#options.requestsPerConnection && this.#mayDial()) {
       this.#dial();
     }
+  }
+
+  #mayDial(): boolean {
+    const connections = this.#entries.size + this.#dialling;
+    const { maxConnections, mayDial } = this.#options;
+    return !this.#isClosed && connections < maxConnections && (connections === 0 || mayDial?.() !== false);
   }
 
   #dial(onDone?: (connected: boolean) => void): void {

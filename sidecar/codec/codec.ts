@@ -127,8 +127,6 @@ export interface ClientConnection {
   readonly available: number;
   /** Requests without a finished answer. */
   readonly active: number;
-  /** Whether a request was answered on it before: such a connection may have died unseen. */
-  readonly reused: boolean;
   /** Sends the head; `available` must be above 0. With `end` there is no body. */
   request(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream;
   /** No new requests; closes when those in flight have ended. */

@@ -275,6 +275,8 @@ function refusalOf(status: number): MeshError {
   if (status === 503)
     return new MeshError('connect_failed', 'the receiver cannot reach the application', {
       origin: 'upstream',
+      // No byte was sent: the caller waits for the 200.
+      retry: 'always',
     });
   return new MeshError('connect_failed', `the receiver answers CONNECT with ${status}`, {
     origin: 'upstream',

@@ -22,7 +22,7 @@ export function connectionError(cause: unknown, origin: Origin): MeshError {
     return new MeshError('tls_failed', `tls failed: ${messageOf(cause)}`, { origin, cause });
   }
   // A pooled connection may have been closed by its other end before our bytes came: all of these mean that.
-  const retry: Retry = 'if_reused';
+  const retry: Retry = 'if_idempotent';
   return new MeshError('connection_reset', `connection broke: ${code || messageOf(cause)}`, {
     origin,
     retry,

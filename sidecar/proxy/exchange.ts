@@ -127,7 +127,7 @@ export class Exchange
     if (this.#callerMs >= 0)
       deadlines.requestMs = Math.min(deadlines.requestMs, this.startedMs + this.#callerMs);
     deadlines.boundIdle(this.startedMs, timeouts.idleMs);
-    this.#connect(undefined);
+    this.#connect(undefined, undefined);
   }
 
   /** Answers in place of an upstream: no route, denied, a limit, a failure. */
@@ -287,20 +287,15 @@ export class Exchange
 
   onResponseAborted(error: MeshError): void {
     if (this.stage === 'done') return;
-    const connection = this.#connection;
     this.#upstream = undefined;
     this.#connection = undefined;
     if (this.stage === 'responding') {
       this.#endShort(error);
       return;
     }
-    if (
-      this.#mayReplay &&
-      canRetry(error, connection?.reused ?? false, this.head.method) &&
-      this.#mayTryAgain()
-    ) {
+    if (this.#mayReplay && canRetry(error, this.head.method) && this.#mayTryAgain()) {
       this.flags |= flag.retried;
-      this.#connect(this.#releaseHost());
+      this.#connect(this.#releaseHost(), error);
       return;
     }
     if (this.context.isLink && error.retry === 'always') this.#giveBack(error);
@@ -362,9 +357,10 @@ export class Exchange
 
   // ── steps ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  #connect(except: Host | undefined): void {
+  /** Elsewhere than at `failed`, where there is another. */
+  #connect(failed: Host | undefined, error: MeshError | undefined): void {
     const { cluster, attemptMs } = this.#forwarding as Forwarding;
-    const host = cluster.pick(except);
+    const host = cluster.pick(failed);
     this.stage = 'connecting';
     if (host === undefined) {
       const message = `${this.cluster} has no ready endpoint`;
@@ -380,7 +376,8 @@ export class Exchange
     const nowMs = clock.nowMs();
     if (attemptMs !== undefined && attemptMs > 0) this.#deadlines.attemptMs = nowMs + attemptMs;
     this.#deadlines.arm(timers, nowMs);
-    host.pool.acquire(this);
+    if (host === failed && error?.retry === 'if_idempotent') host.pool.acquireFresh(this);
+    else host.pool.acquire(this);
   }
 
   #stampVia(head: ResponseHead): void {

@@ -1,4 +1,4 @@
-/** When a request may be sent a second time: only if surely nobody has acted on the first. */
+/** When a request may be sent a second time: if surely nobody has acted on the first, or if twice is as once. */
 import type { MeshError } from '../../kit/errors.ts';
 
 export const retryLimits = {
@@ -10,9 +10,9 @@ export const retryLimits = {
 const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 /**
- * `always`: the request never reached anyone (refused, GOAWAY). `if_reused`: a pooled connection died before a byte
- * of an answer, which an idempotent request survives (RFC 9112 §9.3.1).
+ * `always`: the request never reached anyone (refused, GOAWAY). `if_idempotent`: the upstream was gone before a byte of
+ * an answer (RFC 9112 §9.3.1).
  */
-export function canRetry(error: MeshError, reused: boolean, method: string): boolean {
-  return error.retry === 'always' || (error.retry === 'if_reused' && reused && idempotent.has(method));
+export function canRetry(error: MeshError, method: string): boolean {
+  return error.retry === 'always' || (error.retry === 'if_idempotent' && idempotent.has(method));
 }

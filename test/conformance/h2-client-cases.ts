@@ -21,7 +21,7 @@ export type ClientExpected =
   /** The whole answer arrives: status, body. */
   | { readonly answer: readonly [status: number, body: string] }
   /** The request is lost without a word to the upstream; whether it may be sent again. */
-  | { readonly lost: 'always' | 'if_reused' | 'never' }
+  | { readonly lost: 'always' | 'if_idempotent' | 'never' }
   /** The connection is fine and the request still waits. */
   | { readonly waiting: true };
 

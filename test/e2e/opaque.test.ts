@@ -13,6 +13,7 @@ import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { ask, listenForTest, startApp } from '../support/http-app.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
+import { startStage } from '../support/ledger/stage.ts';
 import {
   addressesOf,
   describePair,
@@ -308,6 +309,18 @@ describe('TCP on the link', () => {
     await eventually(() => app.sockets.length === 20);
     const [cluster] = JSON.parse((await ask(pair.callerAdmin, { path: '/clusters' })).body);
     assert.deepEqual([cluster.active, cluster.endpoints[0].connections], [20, 1]);
+  });
+
+  it('goes to an instance whose application is there', async (t) => {
+    const stage = await startStage(t, { instances: 2, shared: true });
+    const [gone] = stage.instances;
+    gone?.app.signal('SIGKILL');
+    await gone?.app.ended();
+    for (let n = 0; n < 6; n++) {
+      const socket = dial(t, stage.tcpPort);
+      socket.end(`${n}: echo`);
+      assert.equal(await textOf(socket), `${n}: echo`);
+    }
   });
 });
 

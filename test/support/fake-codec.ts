@@ -81,7 +81,6 @@ export class FakeClientConnection implements ClientConnection {
   readonly calls: string[] = [];
   available: number;
   active = 0;
-  reused = false;
 
   constructor(capacity = 1) {
     this.available = capacity;

@@ -37,7 +37,6 @@ const carryLimits = () => ({ maxBytes: limits.maxHeadBytes, startLine: true, max
 
 export class Http1ClientConnection implements ClientConnection, ConnHandler, TimerOwner, ChunkSink {
   readonly conn: Conn;
-  reused = false;
   readonly #owner: ClientConnectionOwner;
   readonly #options: CodecOptions;
   readonly #parser: ResponseParser;
@@ -297,7 +296,6 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
       return;
     }
     this.#state = 'idle';
-    this.reused = true;
     if (this.#isPaused) {
       this.#isPaused = false;
       this.conn.resume();
@@ -320,7 +318,7 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
       : 'upstream closed without a response';
     return new MeshError(error?.code ?? 'connection_closed', message, {
       origin: 'upstream',
-      retry: stream.gotBytes ? 'never' : 'if_reused',
+      retry: stream.gotBytes ? 'never' : 'if_idempotent',
       cause: error,
     });
   }

@@ -31,7 +31,6 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
   readonly #unsent = new Set<ClientHttp2Stream>();
   /** Requests for another protocol that wait for the peer's word that it knows them. */
   #awaitSettings: ClientHttp2Stream[] = [];
-  #hasAnswered = false;
   #wasClosed = false;
 
   constructor(init: Omit<SessionInit, 'side'>, owner: ClientConnectionOwner) {
@@ -49,10 +48,6 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
 
   get active(): number {
     return this.streams.size + this.#unsent.size;
-  }
-
-  get reused(): boolean {
-    return this.#hasAnswered;
   }
 
   request(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
@@ -136,9 +131,8 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
       }
     } else if (!stream.receiveResponse(head, endStream)) {
       this.failStream(stream, faultCode.protocolError, 'content-length without a body');
-    } else {
-      this.#hasAnswered = true;
-      if (stream.state === 'closed') this.onStreamClosed(stream);
+    } else if (stream.state === 'closed') {
+      this.onStreamClosed(stream);
     }
   }
 
@@ -208,7 +202,7 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
     this.conn.destroy(
       new MeshError('connection_closed', 'connection closed by peer', {
         origin: 'upstream',
-        retry: 'if_reused',
+        retry: 'if_idempotent',
       }),
     );
   }

@@ -113,7 +113,7 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
 
   override onLost(error: MeshError): void {
     const { code, message, origin } = error;
-    const retry = this.hasResponse ? 'never' : 'if_reused';
+    const retry = this.hasResponse ? 'never' : 'if_idempotent';
     this.deliverAborted(new MeshError(code, message, { origin, retry, cause: error }));
   }
 

@@ -25,6 +25,8 @@ export interface StageOptions {
   readonly instances?: number;
   /** Worker processes of the caller's sidecar. */
   readonly workers?: number;
+  /** TCP rides on the link. */
+  readonly shared?: boolean;
 }
 
 export interface Instance {
@@ -46,7 +48,7 @@ type Mesh = PairDescription['mesh'];
 const ports = { http: 80, grpc: 81, tcp: 82 } as const;
 
 export async function startStage(t: Scope, options: StageOptions = {}): Promise<Stage> {
-  const { instances: count = 1, workers = 1 } = options;
+  const { instances: count = 1, workers = 1, shared = false } = options;
   const folder = tempFolder(t);
   const book = join(folder, 'book');
   writeFileSync(book, '');
@@ -57,7 +59,7 @@ export async function startStage(t: Scope, options: StageOptions = {}): Promise<
     ports: [
       { port: ports.http, appPort: apps[0]?.ports[0] as number, protocol: 'http' },
       { port: ports.grpc, appPort: apps[0]?.ports[1] as number, protocol: 'grpc' },
-      { port: ports.tcp, appPort: apps[0]?.ports[2] as number, protocol: 'tcp' },
+      { port: ports.tcp, appPort: apps[0]?.ports[2] as number, protocol: 'tcp', shared },
     ],
   });
   const { mesh } = description;
@@ -69,8 +71,9 @@ export async function startStage(t: Scope, options: StageOptions = {}): Promise<
   const links = instances.map(({ sidecar }) => sidecar.side.bootstrap.link?.port as number);
   const endpoints = new Map(
     Object.values(ports).map((port) => {
-      const set = endpointsOf(mesh, port, links);
-      return [set.cluster, set];
+      const { endpoints, ...set } = endpointsOf(mesh, port, links);
+      const own = shared && port === ports.tcp;
+      return [set.cluster, { ...set, endpoints: endpoints.map((one) => ({ ...one, shared: own })) }];
     }),
   );
   const { caller: alone } = description;

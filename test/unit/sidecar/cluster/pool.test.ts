@@ -42,9 +42,9 @@ function createPool(options: Options = {}) {
     maxWaiting: options.maxWaiting ?? 10,
     mayDial: options.mayDial ?? (() => true),
   });
-  const acquire = () => {
+  const acquire = (which: 'acquire' | 'acquireFresh' = 'acquire') => {
     const waiter = new Waiter();
-    pool.acquire(waiter);
+    pool[which](waiter);
     return waiter;
   };
   /** Lets the oldest dial succeed. */
@@ -71,6 +71,19 @@ describe('Pool', () => {
     finish(connected);
     assert.equal(acquire().connection, connected.connection);
     assert.equal(dials.length, 0);
+  });
+
+  it('gives a fresh connection, or one that just ended a request, to who does not trust an idle one', () => {
+    const { dials, acquire, connect, finish } = createPool({ maxConnections: 2 });
+    acquire();
+    const idle = connect();
+    finish(idle);
+    const fresh = acquire('acquireFresh');
+    assert.deepEqual([fresh.connection, dials.length], [undefined, 1]);
+    const { connection } = connect();
+    assert.equal(fresh.connection, connection);
+    // None may be dialled: an idle one is better than none.
+    assert.equal(acquire('acquireFresh').connection, idle.connection);
   });
 
   it('dials one connection each where a connection takes one request', () => {

@@ -117,7 +117,7 @@ describe('SocketConn', () => {
     await eventually(() => handler.closed === 1);
   });
 
-  it('reports a reset once, as one that a reused connection may blame', async (t) => {
+  it('reports a reset once, as one after which an idempotent request may go again', async (t) => {
     const { conn, client } = await connPair(t);
     const handler = new RecordingHandler();
     conn.setHandler(handler);
@@ -125,7 +125,7 @@ describe('SocketConn', () => {
     await eventually(() => handler.closed === 1);
     assert.equal(handler.error?.code, 'connection_reset');
     assert.equal(handler.error?.origin, 'downstream');
-    assert.equal(handler.error?.retry, 'if_reused');
+    assert.equal(handler.error?.retry, 'if_idempotent');
   });
 
   it('tells a handler that comes late that the connection is gone', async (t) => {

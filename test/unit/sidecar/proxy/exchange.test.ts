@@ -154,7 +154,7 @@ function setUp(
 
 const upstreamError = (
   code: 'connection_reset' | 'stream_refused',
-  retry: 'always' | 'if_reused' | 'never',
+  retry: 'always' | 'if_idempotent' | 'never',
 ) => new MeshError(code, 'the upstream broke', { origin: 'upstream', retry });
 
 describe('Exchange', () => {
@@ -246,26 +246,39 @@ describe('Exchange', () => {
     assert.equal(stream.calls[0], 'response 503');
   });
 
-  it('retries on a dead reused connection only what may be sent twice', () => {
+  it('sends again what died with its connection only where twice is as once', () => {
     for (const [method, attempts] of [
       ['GET', 2],
       ['POST', 1],
     ] as const) {
-      const { begin, connections, sent, outcomes } = setUp({ endpoints: ['a', 'b'] });
+      const { begin, sent, outcomes } = setUp({ endpoints: ['a', 'b'] });
       begin(requestHead({ method }));
-      (connections[0] as { connection: FakeClientConnection }).connection.reused = true;
-      sent(0).receiver.onResponseAborted(upstreamError('connection_reset', 'if_reused'));
+      sent(0).receiver.onResponseAborted(upstreamError('connection_reset', 'if_idempotent'));
       if (attempts === 2) sent(1).receiver.onResponse(responseHead(200), true);
       assert.equal(outcomes[0]?.attempts, attempts, method);
       assert.equal(outcomes[0]?.status, attempts === 2 ? 200 : 502, method);
     }
   });
 
+  it('goes again on a fresh connection where there is no other endpoint', () => {
+    const { begin, sent, connections, outcomes } = setUp();
+    begin();
+    begin();
+    sent(1).receiver.onResponse(responseHead(200), true);
+    assert.equal(connections.length, 2);
+    (connections[1] as (typeof connections)[number]).connection.available = 1;
+    connections[1]?.owner.onAvailable(connections[1].connection);
+    sent(0).receiver.onResponseAborted(upstreamError('connection_reset', 'if_idempotent'));
+    assert.equal(connections.length, 3);
+    sent(2).receiver.onResponse(responseHead(204), true);
+    assert.deepEqual([outcomes[1]?.status, outcomes[1]?.attempts], [204, 2]);
+  });
+
   it('never answers twice: an upstream that breaks after its head resets the downstream', () => {
     const { begin, sent, outcomes } = setUp();
     const { stream } = begin();
     sent().receiver.onResponse(responseHead(200), false);
-    sent().receiver.onResponseAborted(upstreamError('connection_reset', 'if_reused'));
+    sent().receiver.onResponseAborted(upstreamError('connection_reset', 'if_idempotent'));
     assert.deepEqual(stream.calls, ['response 200', 'reset connection_reset']);
     assert.match(flagNames(outcomes[0]?.flags ?? 0), /UC/);
   });
