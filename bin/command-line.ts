@@ -36,12 +36,12 @@ heddle PROGRAM --help and heddle PROGRAM COMMAND --help say more.`;
 export async function runCommandLine(argv: readonly string[], version: string): Promise<void> {
   const [, , first = '--help'] = argv;
   const { Command } = await import('commander');
+  const { helpStyle } = await import('./help-style.ts');
   const root = new Command('heddle')
     .description('a service mesh: sidecars, node agents, pilots')
     .version(version, '-V, --version', 'print the version')
     .addHelpText('after', examples)
-    .showHelpAfterError('(heddle --help says more)')
-    .configureHelp({ showGlobalOptions: false });
+    .configureHelp(helpStyle);
   // `heddle help PROGRAM` is about that program too.
   const asked = first === 'help' ? (argv[3] ?? '') : first;
   const program = Object.hasOwn(programs, asked) ? programs[asked] : undefined;
@@ -52,6 +52,14 @@ export async function runCommandLine(argv: readonly string[], version: string): 
     for (const [name, { description }] of Object.entries(programs))
       root.command(name).description(description);
   }
+  pointToOwnHelp(root);
   const given = argv.length > 2 ? [...argv] : [...argv, '--help'];
   await root.parseAsync(given);
+}
+
+/** Whoever calls a command in a wrong way is led to the help of that command. */
+function pointToOwnHelp(command: Command, above = ''): void {
+  const name = `${above}${command.name()}`;
+  command.showHelpAfterError(`(${name} --help says more)`);
+  for (const one of command.commands) pointToOwnHelp(one, `${name} `);
 }

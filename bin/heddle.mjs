@@ -5,16 +5,25 @@
  * (60 ms and 16 MB).
  */
 import { lstatSync, mkdirSync, readFileSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
+import module from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+/** What runs TypeScript, opens listening sockets by descriptor, and is tested. */
+const oldestNode = 26;
 
 const [, , first] = process.argv;
 if (first === '--version' || first === '-V') {
   process.stdout.write(`${version()}\n`);
+} else if (Number.parseInt(process.versions.node, 10) < oldestNode) {
+  process.stderr.write(
+    `heddle: this is Node ${process.versions.node}, and heddle needs Node ${oldestNode} or later: ` +
+      'put one first in PATH; in a clone `npx heddle` brings its own\n',
+  );
+  process.exitCode = 1;
 } else {
   const folder = cacheFolder();
-  if (folder !== undefined) enableCompileCache?.(folder);
+  if (folder !== undefined) module.enableCompileCache(folder);
   const { runCommandLine } = await import('./command-line.ts');
   await runCommandLine(process.argv, version());
 }

@@ -62,7 +62,7 @@ export function createJoinTokens(storage: TokenStorage, clock: Clock): JoinToken
     async create(rootSha256, options = {}) {
       const lifetimeMs = options.lifetimeMs ?? defaultLifetimeMs;
       if (!(lifetimeMs > 0 && lifetimeMs <= maxLifetimeMs)) {
-        const why = `a join token lasts at most 7 days, not ${lifetimeMs} ms`;
+        const why = `a join token lasts at most 7 days, not ${lifetimeMs / 1_000} s`;
         throw new MeshError('invalid', why, { origin: 'downstream' });
       }
       const id = randomBytes(8).toString('base64url');

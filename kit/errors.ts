@@ -72,3 +72,9 @@ export class MeshError extends Error {
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+/** What the system says of a file or socket, without the code and the call that Node puts around it. */
+export function systemReason(thrown: unknown): string {
+  const message = messageOf(thrown);
+  return /^E[A-Z0-9]+: (.+?), [a-z]+(?: '.*)?$/s.exec(message)?.[1] ?? message;
+}

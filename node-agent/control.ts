@@ -33,6 +33,11 @@ export interface InstanceStatusLine extends InstanceReport {
 }
 
 const timeoutMs = 5_000;
+const absences: Readonly<Record<string, string>> = {
+  ENOENT: 'none has run with this state folder; name that of the agent with --state-dir',
+  ECONNREFUSED: 'it does not run; start it with `heddle agent run`',
+  EACCES: 'it belongs to another user; run this as that one or as root',
+};
 const maxAnswerBytes = 16 * 1024 * 1024;
 
 export interface ControlSocket {
@@ -73,12 +78,13 @@ export function askStatus(stateDir: string): Promise<AgentStatus> {
     const path = controlPath(stateDir);
     const fail = (reason: string): void => {
       socket.destroy();
-      reject(new MeshError('unavailable', `no agent answers on ${path}: ${reason}`, { origin: 'upstream' }));
+      const message = `no agent answers on ${path}: ${reason}`;
+      reject(new MeshError('unavailable', message, { origin: 'upstream' }));
     };
     const socket = connect(path);
     let text = '';
     socket.setEncoding('utf8').setTimeout(timeoutMs, () => fail(`no answer within ${timeoutMs} ms`));
-    socket.on('error', (error) => fail(error.message));
+    socket.on('error', (error: NodeJS.ErrnoException) => fail(absences[error.code ?? ''] ?? error.message));
     socket.on('data', (chunk: string) => {
       text += chunk;
       if (text.length > maxAnswerBytes) fail('its answer does not end');

@@ -84,24 +84,15 @@ function addServeCommand(pilot: Command): void {
         .default('embedded'),
     )
     .option('--etcd-endpoints <url...>', 'http://HOST:PORT of each etcd (with --store etcd)')
-    .option('--listen <host:port>', 'gRPC for agents that have joined', address, {
-      host: '0.0.0.0',
-      port: 15_011,
-    })
-    .option('--join-listen <host:port>', 'gRPC for agents that join', address, {
-      host: '0.0.0.0',
-      port: 15_012,
-    })
-    .option('--http <host:port>', 'HTTP API; plaintext on loopback only', address, {
-      host: '127.0.0.1',
-      port: 15_080,
-    })
+    .addOption(addressOption('--listen', 'gRPC for agents that have joined', '0.0.0.0:15011'))
+    .addOption(addressOption('--join-listen', 'gRPC for agents that join', '0.0.0.0:15012'))
+    .addOption(addressOption('--http', 'HTTP API; plaintext on loopback only', '127.0.0.1:15080'))
     .option('--http-cert <file>', 'certificate chain (PEM) of the API, needed beyond loopback')
     .option('--http-key <file>', 'its private key (PEM)')
     .option('--advertise <host:port>', 'told to agents that join, instead of the host they joined at')
     .option('--trust-domain <name>', 'trust domain of SPIFFE names', trustDomain, 'mesh.local')
-    .option('--ca-key-file <file>', 'secret that opens the CA’s keys, at least 32 bytes, mode 0600')
-    .option('--leaf-lifetime <duration>', 'how long certificates live: 72h, 6h, 90s', lifetime)
+    .option('--ca-key-file <file>', "secret that opens the CA's keys, at least 32 bytes, mode 0600")
+    .option('--leaf-lifetime <duration>', 'how long certificates live: 90m, 6h (72h unless said)', lifetime)
     .option('--allow-short-lifetimes', 'accept certificate lifetimes under a minute (tests)', false)
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
     .option('--print-ready', 'print one JSON line on standard output when serving', false)
@@ -217,6 +208,13 @@ const hints: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file; check the path',
   ENOTDIR: 'a part of the path is no folder; check --data-dir',
 };
+
+/** An option of an address; shown in the help as it is typed. */
+function addressOption(flag: string, description: string, byDefault: string): Option {
+  return new Option(`${flag} <host:port>`, description)
+    .argParser(address)
+    .default(address(byDefault), byDefault);
+}
 
 function address(text: string): Address {
   const [, v6, name, digits] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text) ?? [];

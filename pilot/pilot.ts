@@ -16,7 +16,7 @@ import type { Random } from '../kit/random.ts';
 import { pilotName } from '../mesh/identity.ts';
 import { readOrCreateAccessToken } from './api/access-token.ts';
 import { writeClientFile } from './api/client-file.ts';
-import { type ApiListen, startApi } from './api/server.ts';
+import { type ApiListen, requirePrivacy, startApi } from './api/server.ts';
 import { createBuilder } from './build/build.ts';
 import { placed } from './build/placement.ts';
 import { PilotCredentials } from './distribute/credentials.ts';
@@ -93,6 +93,7 @@ export async function startPilot(options: PilotOptions): Promise<Pilot> {
 
 async function open(options: PilotOptions, closers: Closer[]): Promise<Omit<Pilot, 'close'>> {
   const { dataFolder, trustDomain, clock, random, log, signal } = options;
+  requirePrivacy(options.api);
   openFolder(dataFolder);
   const store = await openStore(options);
   closers.push(() => store.close());

@@ -2,7 +2,7 @@
  * The file behind `heddle sidecar run --config FILE`, protobuf JSON: bootstrap, identity and a whole snapshot.
  * Unknown fields are refused by name.
  */
-import { create, fromJsonString, toJsonString } from '@bufbuild/protobuf';
+import { create, fromJson, type JsonValue, toJsonString } from '@bufbuild/protobuf';
 import { messageOf } from '../kit/errors.ts';
 import { ParseFailure } from '../kit/parse.ts';
 import type { Bootstrap, IdentityBundle } from '../mesh/bootstrap.ts';
@@ -59,10 +59,17 @@ export function formatStaticConfig(config: StaticConfig): string {
 }
 
 function readJson(text: string): wire.StaticConfig {
+  let value: JsonValue;
   try {
-    return fromJsonString(wire.StaticConfigSchema, text, { ignoreUnknownFields: false });
+    value = JSON.parse(text) as JsonValue;
   } catch (cause) {
-    throw new ParseFailure([{ path: '$', message: messageOf(cause) }]);
+    const message = `expected JSON as \`heddle pilot build\` prints it: ${messageOf(cause)}`;
+    throw new ParseFailure([{ path: '', message }]);
+  }
+  try {
+    return fromJson(wire.StaticConfigSchema, value, { ignoreUnknownFields: false });
+  } catch (cause) {
+    throw new ParseFailure([{ path: '', message: messageOf(cause) }]);
   }
 }
 

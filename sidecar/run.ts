@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { systemClock } from '../kit/clock.ts';
-import { MeshError, messageOf } from '../kit/errors.ts';
+import { MeshError, systemReason } from '../kit/errors.ts';
 import type { Log } from '../kit/log.ts';
 import { ParseFailure } from '../kit/parse.ts';
 import { systemRandom } from '../kit/random.ts';
@@ -159,9 +159,7 @@ function readConfig(path: string) {
     return parseStaticConfig(text);
   } catch (thrown) {
     if (!(thrown instanceof ParseFailure)) throw thrown;
-    throw new ParseFailure(
-      thrown.problems.map((problem) => ({ ...problem, path: `${path}: ${problem.path}` })),
-    );
+    throw new ParseFailure(thrown.problems.map((problem) => ({ ...problem, source: path })));
   }
 }
 
@@ -187,6 +185,6 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new MeshError('invalid', `cannot read ${path}: ${messageOf(cause)}`, { origin: 'local', cause });
+    throw new MeshError('invalid', `cannot read ${path}: ${systemReason(cause)}`, { origin: 'local', cause });
   }
 }

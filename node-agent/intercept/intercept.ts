@@ -1,7 +1,7 @@
 /** `heddle agent intercept`: from what the command line says and the workload's ports to rules, and into the kernel. */
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { MeshError, messageOf } from '../../kit/errors.ts';
+import { MeshError, systemReason } from '../../kit/errors.ts';
 import { parseStaticConfig } from '../../proto/static-config.ts';
 import { askStatus } from '../control.ts';
 import { findUser } from '../supervisor/user.ts';
@@ -116,7 +116,7 @@ function readBootstrap(file: string) {
   try {
     text = readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new MeshError('invalid', `cannot read ${file}: ${messageOf(cause)}`, { origin: 'local', cause });
+    throw new MeshError('invalid', `cannot read ${file}: ${systemReason(cause)}`, { origin: 'local', cause });
   }
   return parseStaticConfig(text).bootstrap;
 }

@@ -56,16 +56,20 @@ const maxHeaderBytes = 16 * 1024;
 
 const takenHint = 'the port is taken: choose another, or 0 for a free one';
 
+/** Throws MeshError `invalid` where tokens would travel in the clear beyond this machine. */
+export function requirePrivacy({ host, tls }: ApiOptions['listen']): void {
+  if (tls !== undefined || isLoopback(host)) return;
+  throw new MeshError(
+    'invalid',
+    `the API does not listen on ${host} without TLS: give --http-cert and --http-key, or a loopback address`,
+    { origin: 'local' },
+  );
+}
+
 /** Listens, or throws `invalid` (plaintext beyond loopback) or `unavailable` (the address cannot be had). */
 export async function startApi(options: ApiOptions): Promise<Api> {
   const { listen, log } = options;
-  if (listen.tls === undefined && !isLoopback(listen.host)) {
-    throw new MeshError(
-      'invalid',
-      `the API does not listen on ${listen.host} without TLS: give it a certificate and key, or a loopback address`,
-      { origin: 'local' },
-    );
-  }
+  requirePrivacy(listen);
   const watches = createWatchApi(options.live, options.clock);
   const routes = [...resourceRoutes(options), ...operationRoutes(options), ...watches.routes];
   const handle: RequestListener = (message, response) => {

@@ -35,7 +35,7 @@ export function pilotClientCommands(program: Command, io: ClientCommandsIo): voi
   clientCommand(program, 'get')
     .description('list resources, nodes or instances')
     .argument('<kind>', 'such as service, httproutes, svc, nodes, instances')
-    .argument('[name]')
+    .argument('[name]', 'one of them')
     .option('-n, --namespace <name>', 'the namespace', 'default')
     .option('-A, --all-namespaces', 'those of every namespace')
     .option('-o, --output <form>', 'table, wide, yaml or json', 'table')
@@ -52,8 +52,8 @@ export function pilotClientCommands(program: Command, io: ClientCommandsIo): voi
 
   clientCommand(program, 'describe')
     .description('show one thing with everything that is tied to it')
-    .argument('<kind>')
-    .argument('<name>')
+    .argument('<kind>', 'such as service, httproute, svc, node, instance')
+    .argument('<name>', 'which one')
     .option('-n, --namespace <name>', 'the namespace', 'default')
     .addHelpText('after', '\nExamples:\n  heddle pilot describe service orders -n shop')
     .action((kind: string, name: string, flags) =>
@@ -62,8 +62,8 @@ export function pilotClientCommands(program: Command, io: ClientCommandsIo): voi
 
   clientCommand(program, 'delete')
     .description('delete resources, all of them or none')
-    .argument('[kind]')
-    .argument('[names...]')
+    .argument('[kind]', 'such as service, httproute, svc; with -f it says each by itself')
+    .argument('[names...]', 'which ones')
     .option(
       '-f, --filename <path>',
       'what the resources of this file, folder or - are; may be repeated',
@@ -110,9 +110,9 @@ export function pilotClientCommands(program: Command, io: ClientCommandsIo): voi
 function clientCommand(parent: Command, name: string): Command {
   return parent
     .command(name)
-    .option('--pilot <url>', 'the pilot’s API (HEDDLE_PILOT; else the pilot of this machine)')
+    .option('--pilot <url>', "the pilot's API (HEDDLE_PILOT; else the pilot of this machine)")
     .option('--token-file <file>', 'holds the API token (HEDDLE_TOKEN)')
-    .option('--ca <file>', 'PEM that the pilot’s certificate is checked against (HEDDLE_CA)')
+    .option('--ca <file>', "PEM that the pilot's certificate is checked against (HEDDLE_CA)")
     .option('--data-dir <folder>', 'the data folder of a pilot on this machine (HEDDLE_DATA)');
 }
 

@@ -1,6 +1,6 @@
 /** Where the pilot is and which token it takes: by flags, then by environment, then by the file that a pilot of this machine left. */
 import { readFileSync } from 'node:fs';
-import { messageOf } from '../../kit/errors.ts';
+import { systemReason } from '../../kit/errors.ts';
 import { defaultDataFolder, readClientFile } from '../api/client-file.ts';
 import { wrongUse } from './failure.ts';
 
@@ -54,6 +54,6 @@ function fromFile(path: string | undefined): string | undefined {
   try {
     return readFileSync(path, 'utf8').trim();
   } catch (thrown) {
-    throw wrongUse(`cannot read ${path}: ${messageOf(thrown)}`);
+    throw wrongUse(`cannot read ${path}: ${systemReason(thrown)}`);
   }
 }

@@ -25,8 +25,13 @@ export function wrongUse(line: string): CommandFailure {
   return new CommandFailure([line], 2);
 }
 
+/** It says what is not there, and the title would say it again. */
+const notFound = 404;
+
 /** The pilot's own answer: every problem on a line, or what it says in one. */
 export function refusedByPilot(problem: ProblemBody): CommandFailure {
   const lines = problem.problems?.map(showProblem) ?? [];
-  return refused(...(lines.length > 0 ? lines : [`${problem.title.toLowerCase()}: ${problem.detail}`]));
+  if (lines.length > 0) return refused(...lines);
+  const { title, detail, status } = problem;
+  return refused(status === notFound ? detail : `${title.toLowerCase()}: ${detail}`);
 }

@@ -98,7 +98,7 @@ export function nodeTable(nodes: readonly NodeBody[]): string {
       node.name,
       node.alive ? 'alive' : 'unknown',
       String(node.instances),
-      node.addresses.join(','),
+      node.addresses.join(',') || '-',
       labelsText(node.labels),
     ]),
   );
@@ -110,7 +110,7 @@ export function instanceTable(instances: readonly InstanceBody[]): string {
     instances.map((instance) => [
       instance.id,
       instance.state,
-      instance.addresses.join(','),
+      instance.addresses.join(',') || '-',
       instance.linkPort === 0 ? '-' : String(instance.linkPort),
       String(instance.restarts ?? 0),
       instance.reason ?? '',

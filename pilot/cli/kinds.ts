@@ -1,4 +1,5 @@
 /** Kinds as people type them: any case, singular or plural, or short. */
+import { nearest } from '../../kit/nearest.ts';
 import { resourceKinds } from '../../mesh/resource/index.ts';
 import { wrongUse } from './failure.ts';
 
@@ -29,9 +30,11 @@ export function findKind(typed: string): { readonly kind: string } | { readonly 
     const own = kind.toLowerCase();
     if (name === own || name === pluralOf(own)) return { kind };
   }
-  throw wrongUse(
-    `there is no kind '${typed}'; kinds are ${[...resourceKinds.keys()].join(', ')}, nodes, instances`,
-  );
+  const kinds = [...resourceKinds.keys(), 'nodes', 'instances'];
+  const names = kinds.flatMap((kind) => [kind.toLowerCase(), pluralOf(kind.toLowerCase())]);
+  const [near] = nearest(name, names);
+  const hint = near === undefined ? `kinds are ${kinds.join(', ')}` : `did you mean '${near}'?`;
+  throw wrongUse(`there is no kind '${typed}'; ${hint}`);
 }
 
 /** As `findKind`, where only resources make sense. */

@@ -4,7 +4,7 @@ import type { Version } from '../../mesh/model.ts';
 import type { StatusBody } from '../api/shapes.ts';
 import type { SidecarStatus } from '../api/sidecar-status.ts';
 import type { CommandContext } from './context.ts';
-import { ageOf, table } from './table.ts';
+import { ageOf, counted, table } from './table.ts';
 
 export interface StatusFlags {
   readonly output: 'table' | 'json';
@@ -19,7 +19,10 @@ export async function status({ io, client }: CommandContext, flags: StatusFlags)
   const { counts } = body;
   io.out(`world ${showVersion(body.version)} of ${body.trustDomain}, store ${body.store}`);
   io.out(body.isCurrent ? '\n' : ' (away: this is the last good world)\n');
-  io.out(`${counts.resources} resources, ${counts.nodes} nodes, ${counts.instances} instances\n\n`);
+  const { resources, nodes, instances } = counts;
+  io.out(
+    `${counted(resources, 'resource')}, ${counted(nodes, 'node')}, ${counted(instances, 'instance')}\n\n`,
+  );
   if (body.sidecars.length === 0) {
     io.err('no sidecar is connected to this pilot\n');
     return;

@@ -15,6 +15,11 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
     .join('');
 }
 
+/** `1 node`, `2 nodes`. */
+export function counted(count: number, one: string): string {
+  return `${count} ${one}${count === 1 ? '' : 's'}`;
+}
+
 /** `5s`, `12m`, `3h`, `8d`. */
 export function ageOf(sinceMs: number, nowMs: number): string {
   const seconds = Math.max(0, Math.floor((nowMs - sinceMs) / 1_000));

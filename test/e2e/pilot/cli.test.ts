@@ -154,7 +154,7 @@ describe('heddle pilot apply', () => {
       env: { HEDDLE_PILOT: pilot.api.url, HEDDLE_TOKEN: pilot.token },
     });
     assert.equal(piped.stdout, 'Service shop/c created\n', piped.stderr);
-    assert.equal((await run('apply', '-f', join(folder, 'nothing.yaml'))).code, 2);
+    assert.equal((await run('apply', '-f', join(folder, 'nothing.yaml'))).code, 1);
   });
 });
 

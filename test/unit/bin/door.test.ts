@@ -26,6 +26,14 @@ describe('bin/heddle.mjs', () => {
     assert.deepEqual(readdirSync(temporary), []);
   });
 
+  it('says on an older Node what it needs', async (t) => {
+    const older = 'Object.defineProperty(process,"versions",{value:{node:"20.19.0"}})';
+    const args = ['--import', `data:text/javascript,${older}`, 'bin/heddle.mjs', 'pilot', 'status'];
+    const { code, stdout, stderr } = await runProcess(t, { args });
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(stderr, /^heddle: this is Node 20\.19\.0, and heddle needs Node 26 or later: .*\n$/);
+  });
+
   it('keeps its compile cache in a folder of its user alone', async (t) => {
     const temporary = tempFolder(t);
     await heddle(t, temporary, '--help');

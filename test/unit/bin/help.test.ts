@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Command } from 'commander';
+import { helpStyle } from '../../../bin/help-style.ts';
 import { agentCommands } from '../../../node-agent/main.ts';
 import { pilotCommands } from '../../../pilot/main.ts';
 import { sidecarCommands } from '../../../sidecar/main.ts';
 
-const root = new Command('heddle');
+const root = new Command('heddle').configureHelp(helpStyle);
 for (const register of [sidecarCommands, agentCommands, pilotCommands]) register(root);
 
 function below(command: Command): Command[] {
@@ -40,7 +41,10 @@ describe('--help', () => {
     it(`of ${nameOf(command)} says what it is for, explains every option and has an example`, () => {
       assert.notEqual(command.description(), '');
       for (const option of command.options) assert.ok(option.description.length > 0, option.flags);
-      assert.match(helpOf(command), /\nExamples?:\n {2}heddle /);
+      const help = helpOf(command);
+      assert.match(help, /\nExamples?:\n {2}heddle /);
+      // Defaults are shown as they are typed, and only where they say something.
+      assert.doesNotMatch(help, /default: (?:[[{"]|false)/);
     });
   }
 });
