@@ -6,13 +6,14 @@
  * 16 KiB copied into one buffer, more by `writev` without a copy. The socket must have been made with
  * `allowHalfOpen: true`: a FIN is `onEnd` and no more.
  */
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
 import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
 import type { DescriptorBudget } from './descriptors.ts';
 import { connectionError } from './node-errors.ts';
 import { pauseReading, readIntoShared, readsBeforeShared, smallReadBytes } from './read-buffer.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
+import { belowOf, finishUnlessCut, isCut } from './tls-cut.ts';
 
 /** Unsent bytes from which `isFull` is true. */
 export const highMarkBytes = 128 * 1024;
@@ -51,6 +52,9 @@ export interface SocketConnInit {
  */
 type State = 'open' | 'finishing' | 'lingering' | 'destroyed' | 'closed';
 
+/** Our FIN over TLS. `leaving_ended`: the peer's end came meanwhile, or a reset that looks like one. */
+type Fin = 'none' | 'leaving' | 'leaving_ended' | 'sent';
+
 const owner = Symbol('SocketConn');
 type OwnedSocket = Socket & { [owner]: SocketConn };
 
@@ -72,6 +76,7 @@ export class SocketConn implements Conn, Flushable {
   /** In a row. */
   #smallReads = 0;
   #peerEnded = false;
+  #fin: Fin = 'none';
   #error: MeshError | undefined = undefined;
   #linger: Linger | undefined = undefined;
 
@@ -202,7 +207,7 @@ export class SocketConn implements Conn, Flushable {
     this.#socket.resume();
   }
 
-  /** For the socket's listeners only, like the five below. Looks at what the connection carries. */
+  /** For the socket's listeners only, like the seven below. Looks at what the connection carries. */
   noteRead(size: number): void {
     if (size > smallReadBytes) this.#smallReads = 0;
     else if (++this.#smallReads === readsBeforeShared) readIntoShared(this.#socket, this);
@@ -221,10 +226,14 @@ export class SocketConn implements Conn, Flushable {
   }
 
   ended(): void {
+    if (this.#fin === 'leaving') {
+      this.#fin = 'leaving_ended';
+      return;
+    }
     this.#peerEnded = true;
     if (this.#state !== 'open' && this.#state !== 'finishing') return;
     // With both FINs there is no connection any more either, in good order.
-    if (this.#state === 'open' && isCut(this.#socket)) {
+    if (this.#fin === 'none' && isCut(this.#socket)) {
       this.destroy(connectionError(new Error('reset'), this.#origin));
       setImmediate(closeAfterCut, this);
       return;
@@ -234,6 +243,16 @@ export class SocketConn implements Conn, Flushable {
     } catch (thrown) {
       this.#failed(thrown);
     }
+  }
+
+  finLeaves(): void {
+    this.#fin = 'leaving';
+  }
+
+  finLeft(error: Error | null | undefined): void {
+    const hasEnded = this.#fin === 'leaving_ended';
+    this.#fin = 'sent';
+    if (hasEnded && !error) this.ended();
   }
 
   drained(): void {
@@ -365,28 +384,14 @@ function onClose(this: Socket): void {
   (this as OwnedSocket)[owner].closed();
 }
 
-/** The TCP socket below TLS, which is the one that can send RST; Node keeps it as the parent. */
-function belowOf(socket: Socket): Socket | undefined {
-  return (socket as { _parent?: Socket | null })._parent ?? undefined;
-}
-
-/**
- * Whether the TCP connection below TLS is gone though TLS says 'end'. A reset that meets a write (of a session ticket,
- * say) is told as that, and nothing follows it: no error, no 'close', and what is written stays for ever.
- */
-function isCut(socket: Socket): boolean {
-  const below = belowOf(socket) as { _handle?: { getpeername?(out: object): number } | null } | undefined;
-  const failure = below?._handle?.getpeername?.({});
-  return failure !== undefined && failure !== 0;
-}
-
-/**
- * Runs between the last write and our FIN. A reset that has come by then would be swallowed by the alert that TLS sends
- * first, and be told as the peer's end; after our FIN nobody can tell the two apart.
- */
+/** In place of Node's own, over TLS. */
 function finalUnlessCut(this: Socket, done: (error?: Error | null) => void): void {
-  if (isCut(this)) done(Object.assign(new Error('reset before the end'), { code: 'ECONNRESET' }));
-  else Socket.prototype._final.call(this, done);
+  const conn = (this as OwnedSocket)[owner];
+  conn.finLeaves();
+  finishUnlessCut(this, (error) => {
+    conn.finLeft(error);
+    done(error);
+  });
 }
 
 function closeAfterCut(conn: SocketConn): void {

@@ -376,8 +376,15 @@ export class Exchange
     const nowMs = clock.nowMs();
     if (attemptMs !== undefined && attemptMs > 0) this.#deadlines.attemptMs = nowMs + attemptMs;
     this.#deadlines.arm(timers, nowMs);
-    if (host === failed && error?.retry === 'if_idempotent') host.pool.acquireFresh(this);
+    if (host === failed && error?.retry === 'if_idempotent') this.#acquireSoon(host);
     else host.pool.acquire(this);
+  }
+
+  /** What ended the connection may be about to end the others, and the application itself. */
+  #acquireSoon(host: Host): void {
+    this.context.proxy.clock.after(retryLimits.sameEndpointMs, () => {
+      if (this.stage === 'connecting' && this.#host === host) host.pool.acquireFresh(this);
+    });
   }
 
   #stampVia(head: ResponseHead): void {

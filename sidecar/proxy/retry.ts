@@ -4,6 +4,11 @@ import type { MeshError } from '../../kit/errors.ts';
 export const retryLimits = {
   /** Request bytes kept for a second attempt; a longer body is sent once. */
   maxReplayBytes: 64 * 1024,
+  /**
+   * Before the same endpoint is asked once more: an application that dies loses its connections a moment before the port
+   * on which it listens.
+   */
+  sameEndpointMs: 25,
 };
 
 /** RFC 9110 §9.2.2. */

@@ -260,8 +260,8 @@ describe('Exchange', () => {
     }
   });
 
-  it('goes again on a fresh connection where there is no other endpoint', () => {
-    const { begin, sent, connections, outcomes } = setUp();
+  it('goes again on a fresh connection, a moment later, where there is no other endpoint', () => {
+    const { begin, sent, connections, outcomes, clock } = setUp();
     begin();
     begin();
     sent(1).receiver.onResponse(responseHead(200), true);
@@ -269,9 +269,20 @@ describe('Exchange', () => {
     (connections[1] as (typeof connections)[number]).connection.available = 1;
     connections[1]?.owner.onAvailable(connections[1].connection);
     sent(0).receiver.onResponseAborted(upstreamError('connection_reset', 'if_idempotent'));
+    assert.equal(connections.length, 2);
+    clock.advance(25);
     assert.equal(connections.length, 3);
     sent(2).receiver.onResponse(responseHead(204), true);
     assert.deepEqual([outcomes[1]?.status, outcomes[1]?.attempts], [204, 2]);
+  });
+
+  it('asks no more for a caller that is gone before the moment is over', () => {
+    const { begin, sent, connections, clock, cluster } = setUp();
+    const { exchange } = begin();
+    sent(0).receiver.onResponseAborted(upstreamError('connection_reset', 'if_idempotent'));
+    exchange.onRequestAborted(new MeshError('connection_closed', 'gone', { origin: 'downstream' }));
+    clock.advance(25);
+    assert.deepEqual([connections.length, cluster.active], [1, 0]);
   });
 
   it('never answers twice: an upstream that breaks after its head resets the downstream', () => {
