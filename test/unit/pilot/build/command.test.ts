@@ -139,7 +139,7 @@ describe('heddle pilot build', () => {
   it('refuses one resource in two files', () => {
     const { code, err } = run({ file: [file('good.yaml', good), file('again.yaml', good)] });
     assert.equal(code, 1);
-    assert.match(err, /again\.yaml: Workload shop\/web is also in .*good\.yaml\)/);
+    assert.match(err, /again\.yaml: Workload shop\/web is also in .*good\.yaml$/m);
   });
 
   it('writes to a file by the command line, reading a folder', async () => {
