@@ -113,7 +113,9 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
 
   override onLost(error: MeshError): void {
     const { code, message, origin } = error;
-    const retry = this.hasResponse ? 'never' : 'if_idempotent';
+    // Who does not speak our version of the link has taken up nothing, by the link's rules.
+    const unanswered = code === 'version_not_supported' ? 'always' : 'if_idempotent';
+    const retry = this.hasResponse ? 'never' : unanswered;
     this.deliverAborted(new MeshError(code, message, { origin, retry, cause: error }));
   }
 

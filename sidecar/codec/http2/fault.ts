@@ -1,5 +1,5 @@
 /** What goes wrong in HTTP/2 itself: error codes (RFC 9113 §7) and the error that ends a connection. */
-import { MeshError } from '../../../kit/errors.ts';
+import { type ErrorCode, MeshError } from '../../../kit/errors.ts';
 
 export const faultCode = {
   noError: 0x0,
@@ -49,8 +49,8 @@ export function faultName(code: number): string {
 export class ConnectionFault extends MeshError {
   readonly faultCode: FaultCode;
 
-  constructor(code: FaultCode, message: string) {
-    super('malformed_message', message, { origin: 'downstream' });
+  constructor(code: FaultCode, message: string, what: ErrorCode = 'malformed_message') {
+    super(what, message, { origin: 'downstream' });
     this.faultCode = code;
   }
 }

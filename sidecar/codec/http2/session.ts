@@ -297,9 +297,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.conn.write(last.bytes.subarray(0, last.pos));
     this.conn.close();
     this.onFailed(fault);
-    this.#abortAll(
-      new MeshError('malformed_message', faultText(fault), { origin: this.peerOrigin, cause: fault }),
-    );
+    this.#abortAll(new MeshError(fault.code, faultText(fault), { origin: this.peerOrigin, cause: fault }));
   }
 
   protected sendGoaway(lastStreamId: number, code: FaultCode, debug: string): void {
@@ -403,6 +401,8 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
       if (this.isIdle(streamId)) throw breach(`RST_STREAM on idle stream ${streamId}`);
+      // It crossed our end of the stream; after this the peer has nothing more to say there.
+      this.#ended.add(streamId);
       this.guard.onOddFrame();
       return;
     }
@@ -430,7 +430,10 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
       if (this.isIdle(streamId)) throw breach(`WINDOW_UPDATE on idle stream ${streamId}`);
-      // RFC 9113 §5.1: it may have crossed the stream's end.
+      // RFC 9113 §5.1: it may have crossed the stream's end. One of 0 is wrong wherever it comes.
+      if (increment > 0) return;
+      this.guard.onReset();
+      this.refuseStream(streamId, faultCode.protocolError);
       return;
     }
     if (increment === 0) this.failStream(stream, faultCode.protocolError, 'WINDOW_UPDATE of 0');

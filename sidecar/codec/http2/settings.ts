@@ -1,5 +1,5 @@
 /** SETTINGS: what we announce, and what the peer may. RFC 9113 §6.5, RFC 8441 §3. */
-import { breach, ConnectionFault, faultCode } from './fault.ts';
+import { ConnectionFault, faultCode } from './fault.ts';
 import { readU32 } from './frame.ts';
 import { limits } from './limits.ts';
 
@@ -109,8 +109,10 @@ export function ourSettings(
 /** Throws where the other sidecar speaks a version of the link's rules that we do not. */
 export function requireLinkVersion(peer: PeerSettings): void {
   if (peer.linkVersion === linkVersion) return;
-  throw breach(
+  throw new ConnectionFault(
+    faultCode.protocolError,
     `peer speaks link version ${peer.linkVersion}, this sidecar speaks ${linkVersion}: upgrade the older one`,
+    'version_not_supported',
   );
 }
 

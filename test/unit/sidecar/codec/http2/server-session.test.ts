@@ -311,6 +311,25 @@ describe('ServerSession', () => {
     assert.equal(request?.aborted, undefined);
   });
 
+  it('is as strict with a stream that its answer ended first as with any that is over', () => {
+    const answered = () => {
+      const played = playClient();
+      played.peer.send(headers(1, post, 4));
+      played.acceptor.requests[0]?.stream.sendResponse(responseHead(404), true);
+      const [, stop] = played.peer.turn();
+      assert.deepEqual([stop?.type, stop?.payload.readUInt32BE(0)], [3, 0]);
+      return played.peer;
+    };
+    // What was on its way is no mistake, but after its own reset a client sends nothing more.
+    assert.deepEqual(answered().send(data(1, 'late')), []);
+    const again = answered().send(Buffer.concat([rst(1, 8), data(1, 'a')]));
+    assert.deepEqual([again.at(-1)?.type, again.at(-1)?.payload.readUInt32BE(4)], [7, 5]);
+    // Never right, wherever it crosses.
+    const [nothing] = answered().send(windowUpdate(1, 0));
+    assert.deepEqual([nothing?.type, nothing?.stream, nothing?.payload.readUInt32BE(0)], [3, 1, 1]);
+    assert.deepEqual(answered().send(windowUpdate(1, 1)), []);
+  });
+
   it('tells the receiver of a reset, once', () => {
     const { peer, acceptor } = playClient();
     peer.send(headers(1, post, 4), rst(1, 8));
