@@ -1,5 +1,5 @@
 /** When a request may be sent a second time: if surely nobody has acted on the first, or if twice is as once. */
-import type { MeshError } from '../../kit/errors.ts';
+import type { ErrorCode, MeshError } from '../../kit/errors.ts';
 
 export const retryLimits = {
   /** Request bytes kept for a second attempt; a longer body is sent once. */
@@ -13,6 +13,23 @@ export const retryLimits = {
 
 /** RFC 9110 §9.2.2. */
 const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+/**
+ * The endpoint took the connection and not the request (REFUSED_STREAM, GOAWAY), or the place where the request
+ * waited is gone: nobody saw it, so sending it is still the first attempt. An endpoint that cannot be reached is what
+ * `retry.attempts` is about.
+ */
+const unseen: ReadonlySet<ErrorCode> = new Set([
+  'stream_refused',
+  'connection_closed',
+  'unavailable',
+  'version_not_supported',
+]);
+
+/** How many more times a request may be sent after `error`, where an operator allows `retries`. */
+export function retriesAfter(error: MeshError, retries: number): number {
+  return error.retry === 'always' && unseen.has(error.code) ? Math.max(1, retries) : retries;
+}
 
 /**
  * `always`: the request never reached anyone (refused, GOAWAY). `if_idempotent`: the upstream was gone before a byte of

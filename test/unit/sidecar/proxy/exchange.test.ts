@@ -62,13 +62,15 @@ function setUp(
     isLink?: boolean;
     dialsLater?: boolean;
     via?: boolean;
+    retries?: number;
   } = {},
 ) {
   const clock = new FakeClock();
   const connections: { name: string; connection: FakeClientConnection; owner: ClientConnectionOwner }[] = [];
   const refuse = new Set<string>();
   const dials: (() => void)[] = [];
-  const cluster = new LiveCluster(description, {
+  const described = { ...description, retry: { attempts: options.retries ?? 1 } };
+  const cluster = new LiveCluster(described, {
     createPool: ({ id }) =>
       new Pool({
         connect: (owner, done) => {
@@ -235,6 +237,18 @@ describe('Exchange', () => {
     exchange.onRequestData(Buffer.from('two'));
     exchange.onRequestEnd(undefined);
     assert.deepEqual(sent(1).stream.calls, ['data one', 'data two', 'end']);
+  });
+
+  it('sends once more what nobody saw, also where no retries are allowed, and nothing else', () => {
+    const { begin, sent, outcomes, refuse, connections } = setUp({ endpoints: ['a', 'b'], retries: 0 });
+    const first = begin(requestHead({ method: 'POST' }));
+    sent(0).receiver.onResponseAborted(upstreamError('stream_refused', 'always'));
+    sent(1).receiver.onResponseAborted(upstreamError('stream_refused', 'always'));
+    assert.deepEqual(first.stream.calls[0], 'response 503');
+    assert.deepEqual([outcomes[0]?.attempts, connections.length], [2, 2]);
+    for (const name of ['a', 'b']) refuse.add(name);
+    assert.equal(begin().stream.calls[0], 'response 503');
+    assert.equal(outcomes[1]?.attempts, 1);
   });
 
   it('does not send a body again that outgrew what is kept', () => {
