@@ -28,7 +28,7 @@ import { isLocalAddress, isWildcard } from './net/local-address.ts';
 import { peerOf, SocketConn } from './net/socket-conn.ts';
 import { createTlsAcceptor, type TlsAcceptor } from './net/tls-accept.ts';
 import type { TlsCredentials } from './net/tls-credentials.ts';
-import { linkProtocol, opaqueProtocol, parseServerName } from './net/tls-names.ts';
+import { linkProtocol, opaqueProtocol, portAskedBy } from './net/tls-names.ts';
 import { SeriesSet } from './observe/series.ts';
 import { InboundPlanner } from './proxy/inbound.ts';
 import { OutboundPlanner } from './proxy/outbound.ts';
@@ -314,8 +314,7 @@ export class Entrances {
 
   #serveOpaque(socket: TLSSocket, tls: PeerTls): void {
     const conn = this.#tlsConn(socket, tls);
-    const port = tls.serverName === undefined ? undefined : parseServerName(tls.serverName)?.port;
-    tunnelInbound(this.#services, conn, port ?? 0);
+    tunnelInbound(this.#services, conn, portAskedBy(conn.peer));
   }
 
   #httpServer(planner: Planner): ServeHttp {

@@ -3,6 +3,7 @@
  * the port of the service that is meant by SNI, `PORT.SERVICE.NAMESPACE.mesh`.
  */
 import type { ServiceRef } from '../../mesh/model.ts';
+import type { Peer } from './conn.ts';
 
 /** HTTP/2, as any HTTP/2 peer speaks it. */
 export const linkProtocol = 'h2';
@@ -29,4 +30,9 @@ export function parseServerName(serverName: string): ServerName | undefined {
   const [, port, name, namespace] = shape.exec(serverName) ?? [];
   if (port === undefined || name === undefined || namespace === undefined) return undefined;
   return Number(port) <= 65535 ? { port: Number(port), service: { namespace, name } } : undefined;
+}
+
+/** The port that a peer asked for in its handshake, or -1. */
+export function portAskedBy({ tls }: Peer): number {
+  return (tls?.serverName === undefined ? undefined : parseServerName(tls.serverName)?.port) ?? -1;
 }

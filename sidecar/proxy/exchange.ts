@@ -33,7 +33,7 @@ import { Deadlines } from './deadlines.ts';
 import { grpcStatusIn, grpcTimeoutMs, isGrpcType, passOnTimeout, smallNumber } from './grpc.ts';
 import { recordEnd } from './record.ts';
 import { type Answer, answerFor, endWithStatus, respond } from './respond.ts';
-import { canRetry, retryLimits } from './retry.ts';
+import { canRetry, retriesAfter, retryLimits } from './retry.ts';
 import type { ServeContext } from './serve.ts';
 import { viaFor } from './stamp.ts';
 
@@ -50,8 +50,8 @@ export class Exchange
   stage: Stage = 'planning';
   requestId = '';
   isGrpc = false;
-  /** The receiver's port named on a link, or -1. */
-  linkPort = -1;
+  /** The receiver's port that is meant on a link, or -1. */
+  linkPort: number;
   /** The port of this workload that is asked for, or -1; the inbound planner sets it. */
   receiverPort = -1;
   /** Where to count; the planner sets it. */
@@ -96,6 +96,7 @@ export class Exchange
     this.context = context;
     this.runtime = context.proxy.runtime;
     this.head = head;
+    this.linkPort = context.linkPort;
     this.#stream = stream;
     this.#requestEnded = end;
     this.#mayReplay = true;
@@ -293,7 +294,7 @@ export class Exchange
       this.#endShort(error);
       return;
     }
-    if (this.#mayReplay && canRetry(error, this.head.method) && this.#mayTryAgain()) {
+    if (this.#mayReplay && canRetry(error, this.head.method) && this.#mayTryAgain(error)) {
       this.flags |= flag.retried;
       this.#connect(this.#releaseHost(), error);
       return;
@@ -392,8 +393,9 @@ export class Exchange
     head.fields.push(viaFor(versionFor(endpoint, (this.#forwarding as Forwarding).cluster.description)));
   }
 
-  #mayTryAgain(): boolean {
-    return this.attempts <= (this.#forwarding as Forwarding).cluster.description.retry.attempts;
+  #mayTryAgain(error: MeshError): boolean {
+    const { retry } = (this.#forwarding as Forwarding).cluster.description;
+    return this.attempts <= retriesAfter(error, retry.attempts);
   }
 
   #endResponse(): void {

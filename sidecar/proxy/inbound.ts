@@ -7,6 +7,7 @@ import type { RequestHead, RequestReceiver, ServerStream } from '../codec/codec.
 import { type Field, fieldKind } from '../codec/field.ts';
 import { ServerStreamConn } from '../codec/stream-conn.ts';
 import type { Peer } from '../net/conn.ts';
+import { portAskedBy } from '../net/tls-names.ts';
 import { flag } from '../observe/flags.ts';
 import { SeriesSet } from '../observe/series.ts';
 import type { Forwarding, InboundRuntime } from '../runtime/runtime.ts';
@@ -70,13 +71,13 @@ function takeConnect(
   head: RequestHead,
 ): RequestReceiver {
   const conn = new ServerStreamConn(stream, peer, refuseConnect);
-  tunnel(conn, namedPort(head.fields));
+  tunnel(conn, namedPort(head.fields) ?? portAskedBy(peer));
   return conn;
 }
 
-function namedPort(fields: readonly Field[]): number {
+function namedPort(fields: readonly Field[]): number | undefined {
   for (const field of fields) if (field.kind === fieldKind.heddlePort) return smallNumber(field.value);
-  return -1;
+  return undefined;
 }
 
 function refuseConnect(stream: ServerStream, error: MeshError): void {

@@ -35,6 +35,7 @@ const byCode: Partial<Record<ErrorCode, Answer>> = {
   stream_reset: { status: 502, flag: flag.upstreamReset, grpcStatus: grpc.unavailable },
   stream_refused: { status: 503, flag: flag.upstreamReset, grpcStatus: grpc.unavailable },
   malformed_message: { status: 502, flag: flag.upstreamProtocol, grpcStatus: grpc.internal },
+  version_not_supported: { status: 502, flag: flag.upstreamProtocol, grpcStatus: grpc.unavailable },
   head_too_large: { status: 502, flag: flag.upstreamProtocol, grpcStatus: grpc.internal },
   not_implemented: { status: 501, flag: flag.downstreamProtocol, grpcStatus: grpc.unimplemented },
   no_route: { status: 404, flag: flag.noRoute, grpcStatus: grpc.unimplemented },

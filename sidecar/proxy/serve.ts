@@ -16,6 +16,7 @@ import type {
 } from '../codec/codec.ts';
 import type { Peer } from '../net/conn.ts';
 import type { TimerWheel } from '../net/timer-wheel.ts';
+import { portAskedBy } from '../net/tls-names.ts';
 import type { AccessLog } from '../observe/access-log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { SeriesSet } from '../observe/series.ts';
@@ -85,6 +86,8 @@ export class ServeContext implements RequestAcceptor {
   readonly peer: Peer;
   /** A link carries many callers' requests and costs as much as one of their connections: it is kept. */
   readonly isLink: boolean;
+  /** The port that requests mean which name none: on a link the one that its handshake asked for. Or -1. */
+  readonly linkPort: number;
   /** The receiver's series for this caller, by port; the inbound planner fills it. */
   readonly seriesByPort = new Map<number, SeriesSet>();
   readonly #connections: Set<ServeContext>;
@@ -98,6 +101,7 @@ export class ServeContext implements RequestAcceptor {
     this.protocol = protocol;
     this.peer = peer;
     this.isLink = isLink;
+    this.linkPort = isLink ? portAskedBy(peer) : -1;
     this.#connections = connections;
     connections.add(this);
     proxy.metrics.accepted++;

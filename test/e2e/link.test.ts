@@ -1,0 +1,139 @@
+/** The link as other programs meet it: any HTTP/2 with a certificate of the mesh, on either end. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import {
+  type ClientHttp2Session,
+  connect,
+  createSecureServer,
+  type IncomingHttpHeaders,
+  type Settings,
+} from 'node:http2';
+import { describe, it, type TestContext } from 'node:test';
+import { defer } from '../support/cleanup.ts';
+import { ask, listenForTest, startApp } from '../support/http-app.ts';
+import { guardLeaks } from '../support/leak-guard.ts';
+import {
+  addressesOf,
+  describePair,
+  endpointsOf,
+  type StaticPair,
+  startStaticPair,
+  startStaticSide,
+} from '../support/static-pair.ts';
+
+guardLeaks();
+
+/** Identifiers of SETTINGS, by docs/wire.md. */
+const version = 0xf4d0;
+const features = 0xf4d1;
+const custom = { remoteCustomSettings: [version, features] };
+const announcing = (linkVersion: number): Settings => ({ customSettings: { [version]: linkVersion } });
+
+async function startTwoPorts(t: TestContext) {
+  const apps = [await startApp(t), await startApp(t)] as const;
+  const pair = await startStaticPair(t, {
+    ports: [
+      { port: 80, appPort: apps[0].port, protocol: 'http' },
+      { port: 81, appPort: apps[1].port, protocol: 'http' },
+    ],
+  });
+  return { pair, apps };
+}
+
+/** A caller that is no sidecar. */
+async function dial(
+  t: TestContext,
+  pair: StaticPair,
+  servername: string,
+  settings: Settings = {},
+): Promise<ClientHttp2Session> {
+  const { privateKey, certificateChain, trustBundle } = await pair.mesh.bundle('web');
+  const session = connect(`https://127.0.0.1:${pair.linkPort}`, {
+    key: privateKey,
+    cert: certificateChain,
+    ca: trustBundle,
+    servername,
+    checkServerIdentity: () => undefined,
+    settings,
+    ...custom,
+  });
+  session.on('error', () => {});
+  defer(t, () => session.destroy());
+  return session;
+}
+
+async function askBy(session: ClientHttp2Session, fields: Record<string, string> = {}) {
+  const stream = session.request({ ':path': '/x', ...fields });
+  const [head] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+  let body = '';
+  for await (const chunk of stream) body += String(chunk);
+  return { status: head[':status'], body };
+}
+
+describe('a link', () => {
+  it('serves any HTTP/2 with a certificate of the mesh, at the port that a request or the handshake names', async (t) => {
+    const { pair, apps } = await startTwoPorts(t);
+    const session = await dial(t, pair, '80.shop.test.mesh');
+    assert.deepEqual(await askBy(session), { status: 200, body: 'GET /x 0' });
+    assert.deepEqual(
+      apps.map(({ seen }) => seen.length),
+      [1, 0],
+    );
+    assert.equal((await askBy(session, { 'heddle-port': '81' })).status, 200);
+    assert.deepEqual(
+      apps.map(({ seen }) => seen.length),
+      [1, 1],
+    );
+    // What names something else is not led to what the handshake named.
+    for (const port of ['82', 'eighty']) {
+      assert.equal((await askBy(session, { 'heddle-port': port })).status, 404);
+    }
+    const nameless = await dial(t, pair, 'localhost');
+    assert.deepEqual(await askBy(nameless), {
+      status: 404,
+      body: 'the request names no port of this workload\n',
+    });
+  });
+
+  it('says version and features first, and ends one of another version with the reason', async (t) => {
+    const { pair } = await startTwoPorts(t);
+    const session = await dial(t, pair, '80.shop.test.mesh', announcing(1));
+    const [settings] = (await once(session, 'remoteSettings')) as [Settings];
+    assert.deepEqual(settings.customSettings, { [version]: 1, [features]: 3 });
+    assert.equal((await askBy(session)).status, 200);
+
+    const newer = await dial(t, pair, '80.shop.test.mesh', announcing(2));
+    const [code, last, reason] = (await once(newer, 'goaway')) as [number, number, Buffer];
+    assert.deepEqual([code, last], [1, 0]);
+    assert.match(String(reason), /link version 2, this sidecar speaks 1/);
+    // Nobody else is touched.
+    assert.equal((await askBy(session)).status, 200);
+  });
+
+  it('is not used to a receiver of another version; the caller says so, and goes where it can', async (t) => {
+    const app = await startApp(t);
+    const pair = await describePair({ ports: [{ port: 80, appPort: app.port, protocol: 'http' }] });
+    const { mesh, caller } = pair;
+    const { privateKey, certificateChain, trustBundle } = await mesh.bundle('shop');
+    const tls = { key: privateKey, cert: certificateChain, ca: trustBundle, requestCert: true };
+    const newer = createSecureServer({ ...tls, settings: announcing(2) });
+    newer.on('session', (session) => session.on('error', () => {}));
+    newer.on('stream', (stream) => stream.on('error', () => {}));
+    const port = await listenForTest(t, newer as unknown as Parameters<typeof listenForTest>[1]);
+    const { linkPort, outboundPort } = addressesOf(caller, pair.receiver);
+    const withEndpoints = (ports: readonly number[]) => ({
+      ...caller,
+      snapshot: { ...caller.snapshot, endpoints: new Map([['test/shop:80', endpointsOf(mesh, 80, ports)]]) },
+    });
+    const alone = await startStaticSide(t, mesh, withEndpoints([port]));
+    const refused = await ask(outboundPort);
+    assert.equal(refused.status, 502);
+    assert.match(refused.body, /peer speaks link version 2, this sidecar speaks 1/);
+    alone.signal('SIGTERM');
+    await alone.exited;
+
+    await startStaticSide(t, mesh, pair.receiver);
+    await startStaticSide(t, mesh, withEndpoints([port, linkPort]));
+    for (let n = 0; n < 6; n++) assert.equal((await ask(outboundPort)).status, 200);
+  });
+});
