@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { writeSaved } from '../../../../node-agent/disk/saved-file.ts';
 import { instanceFiles } from '../../../../node-agent/plan/instance-plan.ts';
+import { createProcessTable } from '../../../../node-agent/supervisor/proc.ts';
 import { placementOf, supervisorBench, workloadOf } from '../../../support/agent/supervisor-bench.ts';
 import { defer } from '../../../support/cleanup.ts';
 import { eventually, within } from '../../../support/eventually.ts';
@@ -179,7 +180,13 @@ describe('supervisor', () => {
     // The notes now name the stranger's process id with another start time, as after a wrap of process ids.
     const path = join(bench.stateDir, 'instances');
     const saved = readFileSync(path, 'utf8');
-    const changed = saved.slice(saved.indexOf('\n') + 1).replaceAll(/"pid":\d+/g, `"pid":${stranger.pid}`);
+    // Said outright: both may have begun within one tick of the kernel's clock.
+    const before = (createProcessTable().stat(stranger.pid ?? 0)?.ref.startTicks ?? 0) - 1;
+    const changed = saved
+      .slice(saved.indexOf('\n') + 1)
+      .replaceAll(/"pid":\d+/g, `"pid":${stranger.pid}`)
+      .replaceAll(/"startTicks":\d+/g, `"startTicks":${before}`);
+    assert.match(changed, /"startTicks":/);
     writeSaved(path, Buffer.from(changed));
     const second = bench.open();
     await second.apply(placementOf(workloadOf('web')));
