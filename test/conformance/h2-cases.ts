@@ -68,6 +68,16 @@ export const serverCases: readonly Case[] = [
     bytes: [frame(0x16, 0xff, 1, Buffer.alloc(8)), whole(1)],
     expect: fine(1),
   },
+  {
+    name: '9218.7.1 ignores PRIORITY_UPDATE, whatever stands in it',
+    bytes: [
+      whole(1),
+      frame(0x10, 0, 0, raw('00000001 753d31')),
+      frame(0x10, 0, 7, none),
+      frame(0x10, 0xff, 0, none),
+    ],
+    expect: fine(1),
+  },
   { name: '4.1 ignores an unknown frame on stream 0', bytes: [frame(0xfe, 0, 0, none)], expect: fine(0) },
   { name: '4.1 ignores undefined flags', bytes: [ping(Buffer.alloc(8), 0x16)], expect: fine(0) },
   {

@@ -141,6 +141,7 @@ export const badRequests: readonly {
   { name: 'a request line in :path', lines: replaced(':path', '/ HTTP/1.1\r\nX: y') },
   { name: 'a space in :path', lines: replaced(':path', '/a b') },
   { name: 'a fragment in :path', lines: replaced(':path', '/a#b') },
+  { name: 'a backslash in :path', lines: replaced(':path', '/a\\..\\b') },
   { name: 'NUL in :path', lines: replaced(':path', '/a\0') },
   { name: '8-bit letters in :path', lines: replaced(':path', '/\u00e9') },
   { name: ':path * for GET', lines: replaced(':path', '*') },

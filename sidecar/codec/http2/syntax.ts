@@ -14,7 +14,7 @@ for (let code = 0; code < 256; code++) {
   if (isToken) bits |= token;
   if (isToken && !/[A-Z]/.test(char)) bits |= name;
   if (code === 0x09 || (code >= 0x20 && code !== 0x7f)) bits |= value;
-  if (code > 0x20 && code < 0x7f && char !== '#') bits |= path;
+  if (code > 0x20 && code < 0x7f && !/[#\\]/.test(char)) bits |= path;
   classes[code] = bits;
 }
 
