@@ -126,6 +126,8 @@ export class Pool {
       entry.isListed = true;
       this.#available.push(entry);
     }
+    // It may take fewer at once than it was dialled for.
+    if (entry.wasAvailable && this.#waiting.length > 0) this.#dialForWaiting();
   }
 
   onUnavailable(entry: Entry): void {

@@ -41,6 +41,8 @@ export interface PairOptions {
   readonly ports: readonly ServedPort[];
   readonly policies?: readonly AuthorizationPolicy[];
   readonly limits?: Partial<Cluster['limits']>;
+  /** What the receiver's applications take. */
+  readonly served?: Partial<Cluster['limits']>;
   readonly timeouts?: Partial<Cluster['timeouts']>;
   /** How the two processes are started, where it matters. */
   readonly start?: { readonly caller?: StartOptions; readonly receiver?: StartOptions };
@@ -110,7 +112,7 @@ export async function describePair(options: PairOptions): Promise<PairDescriptio
 
 async function describeReceiver(
   mesh: TestMesh,
-  { ports, policies = [] }: PairOptions,
+  { ports, policies = [], served = {} }: PairOptions,
   linkPort: number,
   timeouts: Cluster['timeouts'],
 ): Promise<Side> {
@@ -122,7 +124,7 @@ async function describeReceiver(
       protocol,
       mtls,
       shared,
-      limits: noLimits,
+      limits: { ...noLimits, ...served },
       timeouts,
     }),
   );

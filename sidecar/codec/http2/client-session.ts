@@ -41,8 +41,9 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
     this.start('client');
   }
 
+  /** A link's other end takes what we take; of anybody else its SETTINGS come before the first request. */
   get available(): number {
-    if (this.#phase !== 'serving' || !this.isOpen) return 0;
+    if (this.#phase !== 'serving' || !this.isOpen || !(this.isLink || this.hasPeerSettings)) return 0;
     return Math.max(0, Math.min(this.peer.maxConcurrentStreams, this.#ourMax) - this.active);
   }
 
