@@ -12,6 +12,9 @@ import { join } from 'node:path';
 /** What runs TypeScript, opens listening sockets by descriptor, and is tested. */
 const oldestNode = 26;
 
+// Without a listener Node opens its debugger to whoever may send this signal.
+process.on('SIGUSR1', () => {});
+
 const [, , first] = process.argv;
 if (first === '--version' || first === '-V') {
   process.stdout.write(`${version()}\n`);

@@ -47,4 +47,22 @@ describe('an uncaught fault', () => {
     assert.equal((await pair.caller.exited).code, 1);
     socket.destroy();
   });
+
+  it('opens no debugger, whoever asks for one by signal', async (t) => {
+    const app = await startApp(t);
+    const workers = { args: ['--workers', '2'] };
+    const pair = await startStaticPair(t, {
+      ports: [{ port: 80, appPort: app.port, protocol: 'http' }],
+      start: { caller: workers },
+    });
+    const page = (await ask(pair.callerAdmin, { path: '/clusters' })).body;
+    const pids = (JSON.parse(page) as { worker: number }[]).map(({ worker }) => worker);
+    for (const pid of [...pids, pair.caller.pid, pair.receiver.pid]) process.kill(pid, 'SIGUSR1');
+    assert.equal((await ask(pair.outboundPort)).status, 200);
+    for (const side of [pair.caller, pair.receiver]) {
+      side.signal('SIGTERM');
+      assert.equal((await side.exited).code, 0);
+      assert.doesNotMatch(side.stderr, /debugger/i);
+    }
+  });
 });

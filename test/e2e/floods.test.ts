@@ -18,10 +18,11 @@ import {
   block,
   continuation,
   data,
-  type Frame,
+  frame,
   headers,
   ping,
   preface,
+  priority,
   readFrames,
   rst,
   settings,
@@ -71,9 +72,22 @@ interface Flood {
   readonly times: number;
 }
 
-/** `times` for 500 requests that are taken back, in each of `parts`: more than the door lets one connection do. */
-function floodsOf(parts: number, times: number): readonly Flood[] {
+/** More than a door lets one connection do. */
+interface Figures {
+  /** Each of 500 requests that are taken back. */
+  readonly parts: number;
+  readonly times: number;
+  /** Each of 2,000 frames without effect. */
+  readonly oddParts: number;
+}
+
+function floodsOf({ parts, times, oddParts }: Figures): readonly Flood[] {
   const often = 40;
+  const odd = (name: string, make: () => Buffer): Flood => ({
+    name,
+    parts: Array.from({ length: oddParts }, () => repeat(2_000, make)),
+    times,
+  });
   const each = 500;
   const manyTimes = (make: (stream: number) => Buffer) =>
     Array.from({ length: parts }, (_, part) => repeat(each, (at) => make(1 + 2 * (part * each + at))));
@@ -113,8 +127,23 @@ function floodsOf(parts: number, times: number): readonly Flood[] {
       parts: [Buffer.concat([headers(1, post, 4), repeat(500, () => data(1, ''))])],
       times: often,
     },
+    {
+      name: 'WINDOW_UPDATE',
+      parts: [Buffer.concat([headers(1, post, 4), repeat(2_000, () => windowUpdate(1, 1))])],
+      times: often,
+    },
+    odd('PRIORITY', () => priority(1, 3)),
+    odd('PRIORITY_UPDATE', () => frame(0x10, 0, 0, Buffer.from('\0\0\0\u0001u=1'))),
+    odd('frames of an unknown type', () => frame(0xfa, 0, 0)),
   ];
 }
+
+/** On a link they have no figure of their own: what one carries of them is what its callers' applications write. */
+const smallData: Flood = {
+  name: 'DATA of one byte each',
+  parts: [Buffer.concat([headers(1, post, 4), repeat(3_000, () => data(1, 'x'))])],
+  times: 40,
+};
 
 interface Door {
   readonly name: string;
@@ -147,7 +176,7 @@ const tlsOf = ({ linkPort, bundle }: Target) => ({
 const doors: readonly Door[] = [
   {
     name: 'a plaintext port',
-    floods: floodsOf(2, 20),
+    floods: [...floodsOf({ parts: 2, times: 20, oddParts: 1 }), smallData],
     connect: ({ plainPort }) => connect(plainPort, '127.0.0.1'),
     ask({ plainPort }, done) {
       const call = get({ host: '127.0.0.1', port: plainPort, path: '/', agent }, (response) => {
@@ -159,7 +188,7 @@ const doors: readonly Door[] = [
   },
   {
     name: 'the link port',
-    floods: floodsOf(40, 3),
+    floods: floodsOf({ parts: 40, times: 3, oddParts: 50 }),
     connect: (target) => connectTls(tlsOf(target)),
     ask(target, done) {
       link ??= connectHttp2(`https://127.0.0.1:${target.linkPort}`, tlsOf(target)).on('error', done);
@@ -274,7 +303,7 @@ function flood(
     }, closedWithinMs);
     socket.on('close', () => {
       clearTimeout(late);
-      const goaway = readFrames(Buffer.concat(received)).find((frame: Frame) => frame.type === 7);
+      const goaway = readFrames(Buffer.concat(received)).find(({ type }) => type === 7);
       resolve(goaway?.payload.readUInt32BE(4));
     });
   });
