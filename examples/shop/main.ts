@@ -7,6 +7,7 @@
  */
 import { isAbsolute, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
+import { onNpmGone } from './launcher/leftovers.ts';
 import { type Shop, startShop } from './launcher/shop.ts';
 import { type Counts, commandsOf, tableOf, visitsLine } from './launcher/view.ts';
 
@@ -19,13 +20,10 @@ const say = (text: string) => out.write(`${text}\n`);
 
 let shop: Shop | undefined;
 const ending = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    if (ending.signal.aborted) return;
-    ending.abort(new Error('stopped'));
-    if (shop !== undefined) void leave(shop);
-  });
-}
+// Whoever read it may be gone before us.
+out.on('error', () => {});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
+onNpmGone(end);
 
 try {
   const folder = values.data === undefined ? undefined : absolute(values.data);
@@ -37,6 +35,12 @@ try {
   const why = failure instanceof Error ? failure.message : String(failure);
   process.stderr.write(ending.signal.aborted ? 'stopped\n' : `cannot start the shop: ${why}\n`);
   process.exit(ending.signal.aborted ? 0 : 1);
+}
+
+function end(): void {
+  if (ending.signal.aborted) return;
+  ending.abort(new Error('stopped'));
+  if (shop !== undefined) void leave(shop);
 }
 
 function readArguments() {

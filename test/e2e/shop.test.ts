@@ -37,12 +37,7 @@ describe('the shop in a mesh', () => {
   before(async () => {
     const folder = tempFolder(suite);
     defer(suite, () => endAll(folder));
-    launcher = await startProcess(suite, {
-      args: [...flags, 'examples/shop/main.ts', '--json', '--data', folder],
-      graceMs: 60_000,
-    });
-    const [line] = await launcher.printed(/^\{"ready":true.*\}$/m, startMs);
-    shop = JSON.parse(line) as ReadyLine;
+    await start(folder);
   });
 
   it('runs every instance with an identity of its own and a certificate', async () => {
@@ -165,6 +160,19 @@ describe('the shop in a mesh', () => {
     assert.equal(failures, earlier.failures, lastFailure ?? '');
   });
 
+  it('ends what a killed launcher left behind, and begins anew', async () => {
+    const left = processesWith(shop.folder);
+    launcher.signal('SIGKILL');
+    await launcher.exited;
+    await start(shop.folder);
+    assert.match(launcher.stderr, /^ending what an earlier start left behind in /m);
+    assert.deepEqual(
+      left.filter(({ pid }) => isAlive(pid)),
+      [],
+    );
+    assert.equal(await visitsWithout(10), 0);
+  });
+
   it('ends with Ctrl-C and leaves nothing behind', async () => {
     launcher.signal('SIGINT');
     assert.deepEqual(await within(launcher.exited, 'the end of the launcher', 60_000), {
@@ -173,6 +181,15 @@ describe('the shop in a mesh', () => {
     });
     await eventually(() => processesWith(shop.folder).length === 0, { what: 'no process left' });
   });
+
+  async function start(folder: string): Promise<void> {
+    launcher = await startProcess(suite, {
+      args: [...flags, 'examples/shop/main.ts', '--json', '--data', folder],
+      graceMs: 60_000,
+    });
+    const [line] = await launcher.printed(/^\{"ready":true.*\}$/m, startMs);
+    shop = JSON.parse(line) as ReadyLine;
+  }
 
   function pricingAddress(): string {
     const visitors = shop.instances.find(({ workload }) => workload === 'visitors');

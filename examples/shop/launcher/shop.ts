@@ -6,9 +6,10 @@ import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type AgentStatus, askAgent, environmentOf, type Instance } from './agent-status.ts';
 import { type KeptProcess, keepProcess } from './kept-process.ts';
+import { endLeftovers, folderPrefix, noteLauncher, noteName } from './leftovers.ts';
 import { portNear } from './ports.ts';
 import { renderResources } from './resources.ts';
-import { sweep } from './sweep.ts';
+import { launchersMark, sweep } from './sweep.ts';
 import type { Counts } from './view.ts';
 
 export interface ShopOptions {
@@ -67,7 +68,10 @@ const lookMs = 100;
 const run = promisify(execFile);
 
 export async function startShop({ folder: given, tell, signal }: ShopOptions): Promise<Shop> {
-  const folder = given ?? mkdtempSync(join(tmpdir(), 'heddle-shop-'));
+  await endLeftovers(given, tell);
+  const folder = given ?? mkdtempSync(join(tmpdir(), folderPrefix));
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  noteLauncher(folder);
   const kept: KeptProcess[] = [];
   const stop = async () => {
     // Agents first: what they run drains while the pilot is still there to hear of it.
@@ -75,7 +79,7 @@ export async function startShop({ folder: given, tell, signal }: ShopOptions): P
     await Promise.all(agents.map((agent) => agent.stop()));
     await pilot?.stop();
     await sweep(folder);
-    if (given === undefined) rmSync(folder, { recursive: true, force: true });
+    rmSync(given === undefined ? folder : join(folder, noteName), { recursive: true, force: true });
   };
   try {
     return { ...(await start({ folder, kept, tell, signal })), stop };
@@ -94,6 +98,7 @@ async function start({ folder, kept, tell, signal }: Start) {
     ...process.env,
     PATH: [dirname(process.execPath), process.env['PATH'] ?? ''].join(delimiter),
     HEDDLE_DATA: join(folder, 'pilot'),
+    [launchersMark]: folder,
   };
   const keep = (name: string, args: readonly string[]) => {
     const process = keepProcess({

@@ -1,11 +1,13 @@
 /**
- * Ends what agents started and could not end themselves: processes that carry the example's own folder in the
- * variable by which agents mark what is theirs. Nobody else's process has it.
+ * Ends what runs for a folder of the example and was not ended by those who started it: processes that carry the folder
+ * in the variable by which agents mark what is theirs, and the pilot and agents, which the launcher marks. Nobody
+ * else's process has either.
  */
 import { readdirSync } from 'node:fs';
 import { environmentOf } from './agent-status.ts';
 
-const markVariable = 'HEDDLE_STATE_DIR';
+const agentsMark = 'HEDDLE_STATE_DIR';
+export const launchersMark = 'HEDDLE_SHOP_FOLDER';
 const graceMs = 5_000;
 const lookMs = 50;
 
@@ -22,7 +24,12 @@ export async function sweep(folder: string): Promise<void> {
 function ofFolder(folder: string): number[] {
   return readdirSync('/proc')
     .map(Number)
-    .filter((pid) => pid > 0 && environmentOf(pid).get(markVariable)?.startsWith(`${folder}/`) === true);
+    .filter((pid) => {
+      if (!(pid > 0)) return false;
+      const environment = environmentOf(pid);
+      const stateDir = environment.get(agentsMark) ?? '';
+      return stateDir.startsWith(`${folder}/`) || environment.get(launchersMark) === folder;
+    });
 }
 
 function kill(pid: number, signal: NodeJS.Signals): void {
