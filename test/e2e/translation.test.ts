@@ -20,7 +20,7 @@ import { listenForTest } from '../support/http-app.ts';
 import { block, data, type Frame, goaway, headers, rst, settings } from '../support/http2-frames.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
 import { FrameFeed, frameKind, RawHttp2Client } from '../support/raw-http2.ts';
-import { RawClient, RecordingUpstream } from '../support/raw-peers.ts';
+import { plainAnswer, RawClient, RecordingUpstream } from '../support/raw-peers.ts';
 import { type StaticPair, startStaticPair } from '../support/static-pair.ts';
 
 guardLeaks();
@@ -140,6 +140,34 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
       assert.deepEqual(upstream.connections[0]?.requests, []);
     });
   }
+
+  it('gives an application nothing of a tunnel that it has not agreed to', async (t) => {
+    fresh(t);
+    const upgrade = block([
+      [':method', 'CONNECT'],
+      [':protocol', 'websocket'],
+      [':scheme', 'http'],
+      [':path', '/chat'],
+      [':authority', 'shop'],
+    ]);
+    const smuggled = 'GET /smug HTTP/1.1\r\nhost: shop\r\n\r\n';
+    for (const [, port] of doors) {
+      upstream.reset();
+      upstream.script = ({ start }) =>
+        start.includes('/chat') ? 'HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno' : plainAnswer;
+      const client = new RawHttp2Client(t, port());
+      client.send(headers(1, upgrade, 4), data(1, smuggled));
+      // The refused stream is over, though the client has not ended it.
+      await eventually(() => client.resetOf(1) === constants.NGHTTP2_NO_ERROR);
+      client.send(headers(3, post));
+      await eventually(() => upstream.requests.some(({ start }) => start.startsWith('POST')));
+      assert.deepEqual(
+        upstream.requests.map(({ start }) => start),
+        ['GET /chat HTTP/1.1', 'POST / HTTP/1.1'],
+      );
+      assert.deepEqual(upstream.problems, []);
+    }
+  });
 
   it('waits for the word to go on with a body, and brings it back', async (t) => {
     fresh(t);

@@ -16,6 +16,7 @@ import type {
   ClientStream,
   CodecOptions,
   RequestHead,
+  ResponseHead,
   ResponseReceiver,
 } from '../codec.ts';
 import { Field } from '../field.ts';
@@ -50,6 +51,8 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
   #stream: Http1ClientStream | undefined = undefined;
   #carry: HeadCarry | undefined = undefined;
   #informational = 0;
+  /** What came for a tunnel before its 101: until then the upstream would read it as its next request. */
+  #early: Buffer[] = [];
 
   constructor(conn: Conn, owner: ClientConnectionOwner, options: CodecOptions) {
     this.conn = conn;
@@ -114,7 +117,7 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
 
   onWritable(): void {
     const stream = this.#stream;
-    if (stream !== undefined && stream.requestState === 'body') stream.receiver.onRequestWritable();
+    if (stream?.requestState === 'body' && !this.#awaitsSwitch) stream.receiver.onRequestWritable();
   }
 
   onClosed(error: MeshError | undefined): void {
@@ -146,6 +149,10 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
   /** For the stream only, like the four below. */
   send(stream: Http1ClientStream, chunk: Buffer): boolean {
     if (stream !== this.#stream || stream.requestState === 'done') return true;
+    if (this.#awaitsSwitch) {
+      this.#early.push(chunk);
+      return false;
+    }
     if (!this.#writer.write(this.conn, chunk)) {
       this.conn.destroy(
         new MeshError('internal', 'request body is longer than declared', { origin: 'local' }),
@@ -183,6 +190,24 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
     if (stream !== this.#stream || !this.#isPaused) return;
     this.#isPaused = false;
     this.conn.resume();
+  }
+
+  /** Whether a tunnel was asked for that the upstream has not agreed to. */
+  get #awaitsSwitch(): boolean {
+    return this.#state === 'busy' && this.#writer.mode === 'tunnel';
+  }
+
+  #openTunnel(stream: Http1ClientStream, head: ResponseHead): void {
+    this.#state = 'tunnel';
+    stream.responseState = 'body';
+    this.#tellUnavailable();
+    stream.receiver.onResponse(head, false);
+    const early = this.#early;
+    this.#early = [];
+    if (stream !== this.#stream) return;
+    for (const chunk of early) this.conn.write(chunk);
+    if (stream.requestState === 'done') this.conn.finish();
+    else if (early.length > 0 && !this.conn.isFull) stream.receiver.onRequestWritable();
   }
 
   #consume(bytes: Buffer, stream: Http1ClientStream): void {
@@ -246,12 +271,8 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
   #interpret(stream: Http1ClientStream, leftover: boolean): void {
     const { head, framing, close } = this.#parser;
     const { status } = head;
-    if (status === 101) {
-      this.#state = 'tunnel';
-      stream.responseState = 'body';
-      this.#tellUnavailable();
-      stream.receiver.onResponse(head, false);
-    } else if (status < 200) {
+    if (status === 101) this.#openTunnel(stream, head);
+    else if (status < 200) {
       if (++this.#informational > limits.maxInformational) {
         throw new MeshError('malformed_message', 'too many 1xx responses', { origin: 'upstream' });
       }
@@ -260,6 +281,7 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
       if (close) this.#tellUnavailable();
       // Whatever was asked for, it is not a tunnel; the request has ended with its head.
       if (this.#writer.mode === 'tunnel') stream.requestState = 'done';
+      this.#early = [];
       stream.responseState = 'body';
       if (this.#reader.begin(framing, this.#options.memo)) stream.receiver.onResponse(head, false);
       else {

@@ -110,9 +110,15 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
     this.deliverAborted(resetError(code));
   }
 
+  /** Whether the answer opened the tunnel; any other ends the request like all do. */
+  get #isAccepted(): boolean {
+    const status = this.#response?.status ?? 0;
+    return this.#isUpgrade ? status === 101 : status >= 200 && status <= 299;
+  }
+
   /** RFC 9113 §8.1: a complete answer to an unfinished request asks the client to stop sending. */
   protected override onSentEndFirst(out: OutBuffer): void {
-    if (this.#isTunnel) return;
+    if (this.#isTunnel && this.#isAccepted) return;
     this.receiver = undefined;
     this.dropHeld();
     writeReset(out, this.id, faultCode.noError);

@@ -217,6 +217,28 @@ describe('HTTP/1.1 client: answers', () => {
     assert.equal(conn.state, 'finished');
   });
 
+  it('keeps what comes for a tunnel until the upstream agreed, and drops it where it refuses', () => {
+    const agreed = connect();
+    const first = agreed.ask({ protocol: 'websocket' }, false);
+    agreed.written();
+    assert.equal(first.stream.sendData(Buffer.from('GET /smug HTTP/1.1\r\n')), false);
+    first.stream.sendData(Buffer.from('host: a\r\n\r\n'));
+    first.stream.sendEnd(undefined);
+    assert.equal(agreed.written(), '');
+    agreed.receive('HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n');
+    assert.equal(agreed.written(), 'GET /smug HTTP/1.1\r\nhost: a\r\n\r\n');
+    assert.equal(agreed.conn.state, 'finished');
+
+    const refused = connect();
+    const second = refused.ask({ protocol: 'websocket' }, false);
+    refused.written();
+    second.stream.sendData(Buffer.from('GET /smug HTTP/1.1\r\nhost: a\r\n\r\n'));
+    refused.receive('HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n');
+    assert.equal(refused.connection.available, 1);
+    refused.ask({}, true);
+    assert.match(refused.written(), /^GET \/ HTTP/);
+  });
+
   it('stays usable after an upgrade was refused', () => {
     const { connection, receive, ask } = connect();
     ask({ protocol: 'websocket' }, false);
