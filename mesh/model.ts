@@ -173,7 +173,7 @@ export interface Backend {
 }
 
 export interface RouteTimeouts {
-  /** The whole request, attempts included; 0 switches the default off. */
+  /** The whole request, attempts included, of an upgrade until its 101; 0 switches the default off. */
   readonly requestMs: number | undefined;
   /** One attempt. */
   readonly backendRequestMs: number | undefined;

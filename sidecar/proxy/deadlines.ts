@@ -24,6 +24,12 @@ export class Deadlines extends WheelTimer {
     if (forMs > 0) this.#idleMs = nowMs + forMs;
   }
 
+  /** The answer has begun. A tunnel is no request any more: only its idle time bounds it still. */
+  onAnswer(isTunnel: boolean): void {
+    this.attemptMs = never;
+    if (isTunnel) this.requestMs = never;
+  }
+
   arm(timers: TimerWheel, nowMs: number): void {
     const nextMs = Math.min(this.requestMs, this.attemptMs, this.#idleMs);
     if (nextMs !== never) timers.arm(this, Math.max(0, nextMs - nowMs));

@@ -268,7 +268,7 @@ export class Exchange
     for (let at = filters.length - 1; at >= 0; at--) (filters[at] as Filter).onResponse?.(head);
     this.context.proxy.dates.addTo(head.fields);
     if (this.runtime.snapshot.self.via) this.#stampVia(head);
-    this.#deadlines.attemptMs = Number.POSITIVE_INFINITY;
+    this.#deadlines.onAnswer(head.status === 101);
     this.#stream.sendResponse(head, end);
     if (end) this.#endResponse();
   }
@@ -394,8 +394,7 @@ export class Exchange
   }
 
   #mayTryAgain(error: MeshError): boolean {
-    const { retry } = (this.#forwarding as Forwarding).cluster.description;
-    return this.attempts <= retriesAfter(error, retry.attempts);
+    return this.attempts <= retriesAfter(error, (this.#forwarding as Forwarding).cluster.description.retry);
   }
 
   #endResponse(): void {

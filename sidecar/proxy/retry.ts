@@ -1,5 +1,6 @@
 /** When a request may be sent a second time: if surely nobody has acted on the first, or if twice is as once. */
 import type { ErrorCode, MeshError } from '../../kit/errors.ts';
+import type { RetryPolicy } from '../../mesh/model.ts';
 
 export const retryLimits = {
   /** Request bytes kept for a second attempt; a longer body is sent once. */
@@ -26,9 +27,9 @@ const unseen: ReadonlySet<ErrorCode> = new Set([
   'version_not_supported',
 ]);
 
-/** How many more times a request may be sent after `error`, where an operator allows `retries`. */
-export function retriesAfter(error: MeshError, retries: number): number {
-  return error.retry === 'always' && unseen.has(error.code) ? Math.max(1, retries) : retries;
+/** How many times a request may be sent again where `error` was the last one's end. */
+export function retriesAfter(error: MeshError, { attempts }: RetryPolicy): number {
+  return error.retry === 'always' && unseen.has(error.code) ? Math.max(1, attempts) : attempts;
 }
 
 /**

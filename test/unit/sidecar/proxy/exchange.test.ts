@@ -354,6 +354,16 @@ describe('Exchange', () => {
     assert.equal(flagNames(outcomes[0]?.flags ?? 0), 'UT');
   });
 
+  it('bounds a tunnel by its idle time alone once it is open', () => {
+    const { clock, begin, sent } = setUp({ requestMs: 500 });
+    const { stream } = begin(requestHead({ protocol: 'websocket' }), false);
+    sent().receiver.onResponse(responseHead(101), false);
+    clock.advance(1_000);
+    assert.deepEqual(stream.calls, ['response 101']);
+    clock.advance(61_000);
+    assert.match(stream.calls.at(-1) ?? '', /reset/);
+  });
+
   it('lets a body flow for longer than the idle time, but not stand still for it', () => {
     const { begin, clock, sent, outcomes } = setUp();
     const { stream } = begin();
