@@ -28,6 +28,7 @@ interface ServeFlags {
   readonly trustDomain: string;
   readonly caKeyFile?: string;
   readonly leafLifetime?: number;
+  readonly newEpoch: boolean;
   readonly allowShortLifetimes: boolean;
   readonly logLevel: LogLevel;
   readonly printReady: boolean;
@@ -94,6 +95,11 @@ function addServeCommand(pilot: Command): void {
     .option('--ca-key-file <file>', "secret that opens the CA's keys, at least 32 bytes, mode 0600")
     .option('--leaf-lifetime <duration>', 'how long certificates live: 90m, 6h (72h unless said)', lifetime)
     .option('--allow-short-lifetimes', 'accept certificate lifetimes under a minute (tests)', false)
+    .option(
+      '--new-epoch',
+      'count as newer than all before: once, after a backup was put back in place',
+      false,
+    )
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
     .option('--print-ready', 'print one JSON line on standard output when serving', false)
     .addHelpText(
@@ -142,6 +148,7 @@ async function serve(flags: ServeFlags): Promise<void> {
       secret: secretSource(flags),
       leafLifetimeMs: flags.leafLifetime,
       allowShortLifetimes: flags.allowShortLifetimes,
+      newEpoch: flags.newEpoch,
       clock: systemClock,
       random: systemRandom,
       log,

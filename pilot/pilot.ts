@@ -53,6 +53,8 @@ export interface PilotOptions {
   readonly secret: SecretSource;
   readonly leafLifetimeMs: number | undefined;
   readonly allowShortLifetimes: boolean;
+  /** Begins a new epoch: for a backup that was put back where nobody can notice it. */
+  readonly newEpoch?: boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -113,7 +115,8 @@ async function open(options: PilotOptions, closers: Closer[]): Promise<Omit<Pilo
   });
   closers.push(() => authority.close());
 
-  const live = await openLiveWorld({ store, trustDomain, clock, random, log, signal });
+  const { newEpoch = false } = options;
+  const live = await openLiveWorld({ store, trustDomain, newEpoch, clock, random, log, signal });
   closers.push(() => live.close());
   const housekeeping = startHousekeeping({ store, live, clock, log });
   closers.push(() => housekeeping.close());

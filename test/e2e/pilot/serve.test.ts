@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { defer } from '../../support/cleanup.ts';
 import { guardLeaks } from '../../support/leak-guard.ts';
-import { type RunningProcess, startProcess } from '../../support/processes.ts';
+import { type RunningProcess, runProcess, startProcess } from '../../support/processes.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
 guardLeaks();
@@ -71,6 +71,24 @@ describe('heddle pilot serve', () => {
       assert.equal(statSync(join(folder, name)).mode & 0o077, 0, name);
     }
     assert.deepEqual(await pilot.stop(), { code: 0, signal: null });
+  });
+
+  it('begins a new epoch where it is told to, and no other time', async (t) => {
+    const folder = join(tempFolder(t), 'pilot');
+    const epochOf = async (...flags: string[]): Promise<number> => {
+      const pilot = await serve(t, folder, ...flags);
+      await pilot.printed(/\{"ready":true.*\}/);
+      const args = [...heddle, 'pilot', 'status', '--data-dir', folder, '-o', 'json'];
+      const { stdout } = await runProcess(t, { args });
+      pilot.signal('SIGTERM');
+      await pilot.exited;
+      return (JSON.parse(stdout) as { version: { epoch: number } }).version.epoch;
+    };
+    const first = await epochOf();
+    assert.equal(await epochOf(), first);
+    const second = await epochOf('--new-epoch');
+    assert.ok(second > first, `${second} after ${first}`);
+    assert.equal(await epochOf(), second);
   });
 
   it('refuses a port that is taken, whichever it is', async (t) => {
