@@ -7,15 +7,16 @@ import type { ServiceRef } from './model.ts';
 
 /**
  * What Node is told for a sidecar, by whoever starts one (docs/adr/0017-what-the-path-costs.md). The collector's helper
- * threads cost more than they save beside one busy thread. A young generation of 4 MB outlives most requests at 256 in
- * flight, so that they are not copied, promoted and collected as old; it is still small. The heap of a sidecar is, too,
- * and read buffers count against its limit: with V8's own growth a few MB of them begin a collection of everything.
- * Successors inherit it.
+ * threads cost more than they save beside one busy thread. A young generation of 2 MB outlives most requests in flight, so
+ * that few are copied, promoted and collected as old, and is small enough that read buffers, which are freed with it, do
+ * not pile up. Those count against the limit of the whole heap, which V8 would set just above that of a sidecar: each few
+ * MB of them began a collection of everything, and in small steps that costs more than at once. Successors inherit it.
  */
 export const sidecarNodeFlags: readonly string[] = [
   '--single-threaded-gc',
-  '--max-semi-space-size=4',
+  '--max-semi-space-size=2',
   '--heap-growing-percent=300',
+  '--no-incremental-marking',
 ];
 
 export interface Bootstrap {
