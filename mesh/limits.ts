@@ -12,6 +12,7 @@ const mib = 1024 * kib;
 const minute = 60_000;
 const hour = 60 * minute;
 const count: Range = [1, 1_000_000];
+const window: Range = [1 * kib, 256 * mib];
 const bodyWindow: Range = [64 * kib, 256 * mib];
 
 export const limitRanges = {
@@ -19,6 +20,10 @@ export const limitRanges = {
   'http1.maxHeadBytes': [8 * kib, 1 * mib],
   'http1.maxFields': [10, 1_000],
   'http1.maxNameBytes': [32, 8 * kib],
+  'http1.maxLeadingEmptyLines': [1, 100],
+  'http1.maxConnectionOptions': [1, 100],
+  'http1.maxLengthDigits': [1, 15],
+  'http1.maxChunkSizeDigits': [1, 13],
   'http1.maxChunkLineBytes': [64, 64 * kib],
   'http1.maxExtensionBytes': [0, 1 * mib],
   'http1.maxTrailerBytes': [0, 1 * mib],
@@ -30,6 +35,7 @@ export const limitRanges = {
   'http1.minBodyBytesPerSecond': [0, 1 * mib],
   'http1.writeStallMs': [1_000, hour],
   'http1.continueMs': [10, minute],
+  'http1.drainIdleMs': [100, minute],
 
   'http2.linkStreams': [16, 65_536],
   'http2.plainStreams': [1, 65_536],
@@ -50,6 +56,11 @@ export const limitRanges = {
   'http2.plainConnectionBytes': bodyWindow,
   'http2.linkConnectionBytes': bodyWindow,
   'http2.connectionQueueBytes': bodyWindow,
+  'http2.streamQueueBytes': [16 * kib, 16 * mib],
+  'http2.unsentBytes': [16 * kib, 1 * mib],
+  'http2.controlBytes': [4 * kib, 1 * mib],
+  'http2.plainTableBytes': [4 * kib, 64 * kib],
+  'http2.linkTableBytes': [4 * kib, 64 * kib],
   'http2.resets.burst': count,
   'http2.resets.perSecond': count,
   'http2.linkResets.burst': count,
@@ -63,16 +74,32 @@ export const limitRanges = {
   'http2.emptyFrames.burst': count,
   'http2.emptyFrames.perSecond': count,
   'http2.emptyFramesInRow': count,
+  'http2.smallData.burst': window,
+  'http2.smallData.perSecond': window,
+  'http2.linkSmallData.burst': window,
+  'http2.linkSmallData.perSecond': window,
+  'http2.windowUpdates.base': count,
+  'http2.windowUpdates.perStream': count,
+  'http2.windowUpdates.perDataFrame': count,
   'http2.settingsEntries': [8, 1_000],
   'http2.informationalHeads': [1, 1_000],
   'http2.keepaliveMs': [1_000, hour],
   'http2.pingTimeoutMs': [1_000, minute],
   'http2.settingsTimeoutMs': [1_000, minute],
   'http2.noProgressMs': [1_000, hour],
+  'http2.endedPeerMs': [100, minute],
+  'http2.drainSecondGoawayMs': [100, minute],
 
   'handshakes.timeoutMs': [500, minute],
   'handshakes.maxHandshakes': [1, 4_096],
   'handshakes.maxWaiting': [1, 65_536],
+
+  'connections.highMarkBytes': [16 * kib, 16 * mib],
+  'connections.maxUnsentBytes': [64 * kib, 64 * mib],
+  'connections.lingerBytes': [0, 16 * mib],
+  'connections.lingerMs': [10, minute],
+  'connections.lingerStuckMs': [1_000, hour],
+  'connections.lingerEndedMs': [100, minute],
 
   'detection.detectMs': [100, minute],
 
@@ -84,6 +111,8 @@ export const limitRanges = {
   'pools.linkIdleMs': [minute, 24 * hour],
 
   'links.maxLinkedEndpoints': [1, 1_000],
+
+  'requests.maxBodyKib': [0, 2 ** 32 - 1],
 
   'retries.maxReplayBytes': [0, 16 * mib],
 } as const satisfies Readonly<Record<string, Range>>;

@@ -6,7 +6,9 @@ import { limits as http1 } from './codec/http1/limits.ts';
 import { limits as http2 } from './codec/http2/limits.ts';
 import { callerLimits } from './entrances.ts';
 import { detectionLimits } from './net/detect.ts';
+import { connectionLimits } from './net/socket-conn.ts';
 import { handshakeLimits } from './net/tls-accept.ts';
+import { requestLimits } from './proxy/body-bound.ts';
 import { retryLimits } from './proxy/retry.ts';
 
 /** A table of limits: numbers, and rates with figures of their own. */
@@ -23,7 +25,9 @@ const tables: Table = {
   callers: callerLimits,
   pools: poolLimits,
   links: subsetLimits,
+  requests: requestLimits,
   retries: retryLimits,
+  connections: connectionLimits,
 };
 
 /** Puts these numbers in the place of the defaults, for the whole process. */

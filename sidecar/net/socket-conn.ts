@@ -15,21 +15,23 @@ import { pauseReading, readIntoShared, readsBeforeShared, smallReadBytes } from 
 import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
 import { belowOf, finishUnlessCut, isCut } from './tls-cut.ts';
 
-/** Unsent bytes from which `isFull` is true. */
-export const highMarkBytes = 128 * 1024;
-/** Unsent bytes at which a connection is given up: its writers do not heed `isFull`. */
-export const maxUnsentBytes = 1024 * 1024;
+export const connectionLimits = {
+  /** Unsent bytes from which `isFull` is true. */
+  highMarkBytes: 128 * 1024,
+  /** Unsent bytes at which a connection is given up: its writers do not heed `isFull`. */
+  maxUnsentBytes: 1024 * 1024,
+  /** What a peer may still send after we closed, and how long we listen, so that it can read our last words. */
+  lingerBytes: 64 * 1024,
+  lingerMs: 1000,
+  /** How long a closing connection may stand still with unsent bytes. */
+  lingerStuckMs: 30_000,
+  /** The same where the peer has sent FIN: over TLS that is also how a reset can look, and then nothing will move. */
+  lingerEndedMs: 3_000,
+};
 /** Bytes up to here become text, which is cheaper than a buffer of their own. */
 const textBelowBytes = 2048;
 /** Pieces up to here in sum are copied into one buffer. */
 const joinBelowBytes = 16 * 1024;
-/** What a peer may still send after we closed, and how long we listen, so that it can read our last words. */
-const lingerBytes = 64 * 1024;
-const lingerMs = 1000;
-/** How long a closing connection may stand still with unsent bytes. */
-const lingerStuckMs = 30_000;
-/** The same where the peer has sent FIN: over TLS that is also how a reset can look, and then nothing will move. */
-const lingerEndedMs = 3_000;
 
 /** What all connections of a process share. */
 export interface ConnServices {
@@ -102,7 +104,7 @@ export class SocketConn implements Conn, Flushable {
   }
 
   get isFull(): boolean {
-    if (this.#queuedBytes + this.#socket.writableLength < highMarkBytes) return false;
+    if (this.#queuedBytes + this.#socket.writableLength < connectionLimits.highMarkBytes) return false;
     this.#writerWaits = true;
     return true;
   }
@@ -150,7 +152,7 @@ export class SocketConn implements Conn, Flushable {
     else if (size <= joinBelowBytes) socket.write(joined(text, pieces, size));
     else writeAll(socket, text, pieces);
     const unsent = socket.writableLength;
-    if (unsent > maxUnsentBytes) {
+    if (unsent > connectionLimits.maxUnsentBytes) {
       this.destroy(new MeshError('limit_exceeded', `${unsent} bytes unsent`, { origin: this.#origin }));
     } else if (this.#writerWaits && !socket.writableNeedDrain) this.drained();
   }
@@ -168,7 +170,11 @@ export class SocketConn implements Conn, Flushable {
     this.finish();
     this.#state = 'lingering';
     const socket = this.#socket;
-    this.#linger = new Linger(socket, this.#services.timers, this.#peerEnded ? lingerEndedMs : lingerStuckMs);
+    this.#linger = new Linger(
+      socket,
+      this.#services.timers,
+      this.#peerEnded ? connectionLimits.lingerEndedMs : connectionLimits.lingerStuckMs,
+    );
     if (this.#handler === undefined) socket.on('data', onData);
     socket.resume();
   }
@@ -293,7 +299,7 @@ class Linger implements TimerOwner {
   readonly #timers: TimerWheel;
   readonly #timer: WheelTimer = new WheelTimer(this);
   readonly #stuckMs: number;
-  #leftBytes = lingerBytes;
+  #leftBytes = connectionLimits.lingerBytes;
   #unsentBytes: number;
 
   constructor(socket: Socket, timers: TimerWheel, stuckMs: number) {
@@ -301,10 +307,10 @@ class Linger implements TimerOwner {
     this.#socket = socket;
     this.#timers = timers;
     this.#unsentBytes = socket.writableLength;
-    if (this.#unsentBytes === 0) timers.arm(this.#timer, lingerMs);
+    if (this.#unsentBytes === 0) timers.arm(this.#timer, connectionLimits.lingerMs);
     else {
       timers.arm(this.#timer, stuckMs);
-      socket.on('finish', () => timers.arm(this.#timer, lingerMs));
+      socket.on('finish', () => timers.arm(this.#timer, connectionLimits.lingerMs));
     }
   }
 

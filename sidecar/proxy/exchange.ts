@@ -29,11 +29,12 @@ import { flag } from '../observe/flags.ts';
 import type { Outcome } from '../observe/outcome.ts';
 import type { SeriesSet } from '../observe/series.ts';
 import type { Forwarding, Runtime } from '../runtime/runtime.ts';
+import { bodyTooLong, isTooLong } from './body-bound.ts';
 import { Deadlines } from './deadlines.ts';
 import { grpcStatusIn, grpcTimeoutMs, isGrpcType, passOnTimeout, smallNumber } from './grpc.ts';
 import { recordEnd } from './record.ts';
 import { type Answer, answerFor, endWithStatus, respond } from './respond.ts';
-import { canRetry, retriesAfter, retryLimits } from './retry.ts';
+import { mayRetry, retryLimits } from './retry.ts';
 import type { ServeContext } from './serve.ts';
 import { viaFor } from './stamp.ts';
 
@@ -219,8 +220,9 @@ export class Exchange
   }
 
   onRequestData(chunk: Buffer): void {
-    if (this.stage === 'done') return;
     this.requestBytes += chunk.length;
+    if (isTooLong(this.head, this.requestBytes)) this.abort(bodyTooLong());
+    if (this.stage === 'done') return;
     const upstream = this.#upstream;
     if (this.#mayReplay || upstream === undefined) this.#hold(chunk);
     if (upstream === undefined) {
@@ -294,7 +296,8 @@ export class Exchange
       this.#endShort(error);
       return;
     }
-    if (this.#mayReplay && canRetry(error, this.head.method) && this.#mayTryAgain(error)) {
+    const policy = this.#forwarding?.cluster.description.retry;
+    if (this.#mayReplay && policy && mayRetry(error, this.head.method, this.attempts, policy)) {
       this.flags |= flag.retried;
       this.#connect(this.#releaseHost(), error);
       return;
@@ -391,10 +394,6 @@ export class Exchange
   #stampVia(head: ResponseHead): void {
     const { endpoint } = this.#host as Host;
     head.fields.push(viaFor(versionFor(endpoint, (this.#forwarding as Forwarding).cluster.description)));
-  }
-
-  #mayTryAgain(error: MeshError): boolean {
-    return this.attempts <= retriesAfter(error, (this.#forwarding as Forwarding).cluster.description.retry);
   }
 
   #endResponse(): void {

@@ -37,6 +37,7 @@ const byCode: Partial<Record<ErrorCode, Answer>> = {
   malformed_message: { status: 502, flag: flag.upstreamProtocol, grpcStatus: grpc.internal },
   version_not_supported: { status: 502, flag: flag.upstreamProtocol, grpcStatus: grpc.unavailable },
   head_too_large: { status: 502, flag: flag.upstreamProtocol, grpcStatus: grpc.internal },
+  body_too_large: { status: 413, flag: flag.overflow, grpcStatus: grpc.exhausted },
   not_implemented: { status: 501, flag: flag.downstreamProtocol, grpcStatus: grpc.unimplemented },
   no_route: { status: 404, flag: flag.noRoute, grpcStatus: grpc.unimplemented },
   no_backend: { status: 500, flag: flag.noCluster, grpcStatus: grpc.unavailable },

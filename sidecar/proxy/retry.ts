@@ -27,15 +27,17 @@ const unseen: ReadonlySet<ErrorCode> = new Set([
   'version_not_supported',
 ]);
 
-/** How many times a request may be sent again where `error` was the last one's end. */
-export function retriesAfter(error: MeshError, { attempts }: RetryPolicy): number {
-  return error.retry === 'always' && unseen.has(error.code) ? Math.max(1, attempts) : attempts;
+/** Whether a request that was sent `times` already may be sent again. */
+export function mayRetry(error: MeshError, method: string, times: number, policy: RetryPolicy): boolean {
+  if (!canRetry(error, method)) return false;
+  const retries = error.retry === 'always' && unseen.has(error.code) ? 1 : 0;
+  return times <= Math.max(retries, policy.attempts);
 }
 
 /**
  * `always`: the request never reached anyone (refused, GOAWAY). `if_idempotent`: the upstream was gone before a byte of
  * an answer (RFC 9112 §9.3.1).
  */
-export function canRetry(error: MeshError, method: string): boolean {
+function canRetry(error: MeshError, method: string): boolean {
   return error.retry === 'always' || (error.retry === 'if_idempotent' && idempotent.has(method));
 }

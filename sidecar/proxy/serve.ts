@@ -21,6 +21,7 @@ import type { AccessLog } from '../observe/access-log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { SeriesSet } from '../observe/series.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { bodyTooLong, isTooLong } from './body-bound.ts';
 import { Exchange } from './exchange.ts';
 import type { LiveList } from './live-list.ts';
 import type { Pressure } from './pressure.ts';
@@ -118,6 +119,7 @@ export class ServeContext implements RequestAcceptor {
       if (pressure.sheds) shed(exchange, pressure);
       else if (isConnect) exchange.answer(noConnect, 'CONNECT is not carried here');
       else if (head.protocol !== undefined && head.protocol !== 'websocket') refuseProtocol(exchange);
+      else if (isTooLong(head, head.contentLength)) exchange.refuse(bodyTooLong());
       else this.planner.plan(exchange);
     } catch (thrown) {
       // Our own bug ends this exchange and nothing else.

@@ -21,7 +21,8 @@ guardLeaks();
 async function startReceiver(t: TestContext, limits: LimitSettings, args: readonly string[] = []) {
   // Node's own limit is 16 KiB.
   const app = createServer({ maxHeaderSize: 1024 * 1024 }, (request, response) => {
-    response.end(String(request.url?.length));
+    request.resume();
+    request.on('end', () => response.end(String(request.url?.length)));
   });
   const appPort = await listenForTest(t, app);
   const served = { port: 80, appPort, protocol: 'http', mtls: 'permissive' } as const;
@@ -80,6 +81,39 @@ describe('limits that were set', () => {
     const reply = await ask(port, { path: `/${'a'.repeat(50_000)}`, headers: manyFields(300) });
     assert.equal(reply.status, 200);
     assert.equal(reply.body, '50001');
+  });
+
+  it('bound a body, whether its length is declared or not, in either version', async (t) => {
+    const port = await startReceiver(t, { 'requests.maxBodyKib': 16 });
+    const body = (kib: number) => Buffer.alloc(kib * 1024 + (kib > 16 ? 1 : 0));
+    const chunked = { 'transfer-encoding': 'chunked' };
+    for (const headers of [{}, chunked]) {
+      assert.equal((await ask(port, { method: 'POST', headers, body: body(16) })).status, 200);
+      const { status, body: why } = await ask(port, { method: 'POST', headers, body: body(17) });
+      assert.deepEqual([status, why], [413, 'the body is longer than 16 KiB\n']);
+    }
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    session.on('error', () => {});
+    defer(t, () => void session.destroy());
+    for (const [kib, expected] of [
+      [16, 200],
+      [17, 413],
+    ] as const) {
+      const stream = session.request({ ':authority': 'shop', ':path': '/', ':method': 'POST' });
+      stream.on('error', () => {});
+      stream.end(body(kib));
+      const [head] = (await once(stream, 'response')) as [{ ':status'?: number }];
+      stream.resume();
+      assert.equal(head[':status'], expected);
+    }
+  });
+
+  it('take force in connections', async (t) => {
+    const port = await startReceiver(t, { 'http1.maxLeadingEmptyLines': 1, 'http1.maxConnectionOptions': 2 });
+    const head = 'GET / HTTP/1.1\r\nhost: shop\r\nconnection: close';
+    assert.match(await hear(port, `\r\n${head}, a\r\n\r\n`), / 200 /);
+    assert.match(await hear(port, `\r\n\r\n${head}\r\n\r\n`), / 400 /);
+    assert.match(await hear(port, `${head}, a, b\r\n\r\n`), / 400 /);
   });
 
   it('are refused by their name where they are wrong', async (t) => {

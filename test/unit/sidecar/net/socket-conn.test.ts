@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { highMarkBytes, maxUnsentBytes, peerOf } from '../../../../sidecar/net/socket-conn.ts';
+import { connectionLimits, peerOf } from '../../../../sidecar/net/socket-conn.ts';
 import { connPair, RecordingHandler } from '../../../support/conn-pair.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { guardLeaks } from '../../../support/leak-guard.ts';
@@ -54,7 +54,7 @@ describe('SocketConn', () => {
     const chunk = Buffer.alloc(64 * 1024);
     await eventually(() => {
       if (!conn.isFull) conn.write(chunk);
-      return conn.isFull && conn.unsentBytes >= highMarkBytes;
+      return conn.isFull && conn.unsentBytes >= connectionLimits.highMarkBytes;
     });
     assert.equal(handler.writable, 0);
     client.resume();
@@ -67,7 +67,7 @@ describe('SocketConn', () => {
     conn.setHandler(handler);
     client.pause();
     await eventually(() => {
-      for (let i = 0; i < 16; i++) conn.write(Buffer.alloc(maxUnsentBytes / 8));
+      for (let i = 0; i < 16; i++) conn.write(Buffer.alloc(connectionLimits.maxUnsentBytes / 8));
       return handler.closed === 1;
     });
     assert.equal(handler.error?.code, 'limit_exceeded');
