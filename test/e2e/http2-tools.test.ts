@@ -1,17 +1,12 @@
-/** Our HTTP/2 with nghttp2's tools and Python's h2: each against both our sides, in front of a node:http2 origin. */
+/** Real sidecars between nghttp2's tools or Python's h2 and an application on node:http2. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { once } from 'node:events';
 import http2 from 'node:http2';
-import type { AddressInfo } from 'node:net';
 import { before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { systemRandom } from '../../kit/random.ts';
-import { FieldMemo } from '../../sidecar/codec/field-memo.ts';
-import { createHttp2Codec } from '../../sidecar/codec/http2/http2-codec.ts';
 import { suiteScope } from '../support/cleanup.ts';
-import { startCodecBridge } from '../support/codec-bridge.ts';
-import { testServices } from '../support/conn-pair.ts';
+import { listenForTest } from '../support/http-app.ts';
+import { startStaticPair } from '../support/static-pair.ts';
 
 const run = promisify(execFile);
 const scope = suiteScope();
@@ -20,35 +15,15 @@ let port = 0;
 
 before(async () => {
   const origin = http2.createServer();
-  const sessions = new Set<http2.Http2Session>();
-  origin.on('session', (session) => {
-    sessions.add(session);
-    session.on('error', () => {});
-  });
+  origin.on('session', (session) => session.on('error', () => {}));
   origin.on('stream', (stream: http2.ServerHttp2Stream, headers) => {
     stream.on('error', () => {});
     stream.respond({ 'x-path': headers[':path'] });
     stream.pipe(stream);
   });
-  origin.listen(0, '127.0.0.1');
-  await once(origin, 'listening');
-  scope.after(() => {
-    for (const session of sessions) session.destroy();
-    origin.close();
-  });
-  const services = testServices();
-  const codec = createHttp2Codec({ ...services, random: systemRandom });
-  const options = { link: false, idleMs: 60_000, timers: services.timers, memo: new FieldMemo(7) };
-  const bridge = await startCodecBridge({
-    services,
-    server: codec,
-    serverOptions: options,
-    client: codec,
-    clientOptions: options,
-    upstreamPort: (origin.address() as AddressInfo).port,
-  });
-  scope.after(() => bridge.close());
-  port = bridge.port;
+  const appPort = await listenForTest(scope, origin as unknown as Parameters<typeof listenForTest>[1]);
+  const pair = await startStaticPair(scope, { ports: [{ port: 80, appPort, protocol: 'http2' }] });
+  port = pair.localPort(80);
   url = `http://127.0.0.1:${port}`;
 });
 
