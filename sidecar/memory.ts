@@ -1,6 +1,7 @@
 /** How much memory this process may use, how much it does, and how it gives some back. */
 import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
+import { collectGarbage } from '../kit/collector.ts';
 import { MeshError } from '../kit/errors.ts';
 
 /** Where neither the operator nor a control group says less. */
@@ -53,28 +54,13 @@ export function releaseGarbage(): void {
   collect('regular');
 }
 
-function collect(flavor: CollectOptions['flavor']): void {
-  collector ??= findCollector();
-  collector({ type: 'major', execution: 'sync', flavor });
+function collect(flavor: 'regular' | 'last-resort'): void {
+  collectGarbage({ type: 'major', execution: 'sync', flavor });
   library ??= findLibrary();
   library.trim();
 }
 
-let collector: ((options: CollectOptions) => void) | undefined;
 let library: Library | undefined;
-
-interface CollectOptions {
-  readonly type: 'major';
-  readonly execution: 'sync';
-  readonly flavor: 'regular' | 'last-resort';
-}
-
-/** Node shows V8's collector only where a flag asks for it; a new context has it from then on. */
-function findCollector(): (options: CollectOptions) => void {
-  const { setFlagsFromString } = process.getBuiltinModule('node:v8');
-  setFlagsFromString('--expose-gc');
-  return process.getBuiltinModule('node:vm').runInNewContext('gc') as (options: CollectOptions) => void;
-}
 
 /** Of the C library. */
 interface Library {

@@ -11,6 +11,7 @@
 import { Buffer } from 'node:buffer';
 import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
+import { noteReadBuffer } from './read-garbage.ts';
 
 /** A read up to here is a small one. */
 export const smallReadBytes = 4096;
@@ -62,6 +63,7 @@ function onRead(this: Socket, size: number): boolean {
 /** The first bytes of the shared buffer. */
 function copyOf(size: number): Buffer {
   if (size > slabPieceBytes) {
+    noteReadBuffer(size);
     const alone = Buffer.allocUnsafeSlow(size);
     shared.copy(alone, 0, 0, size);
     return alone;

@@ -12,6 +12,7 @@ import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
 import type { DescriptorBudget } from './descriptors.ts';
 import { connectionError } from './node-errors.ts';
 import { pauseReading, readIntoShared, readsBeforeShared, smallReadBytes } from './read-buffer.ts';
+import { noteReadBuffer } from './read-garbage.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
 import { belowOf, finishUnlessCut, isCut } from './tls-cut.ts';
 
@@ -215,6 +216,7 @@ export class SocketConn implements Conn, Flushable {
 
   /** For the socket's listeners only, like the seven below. Looks at what the connection carries. */
   noteRead(size: number): void {
+    noteReadBuffer(size);
     if (size > smallReadBytes) this.#smallReads = 0;
     else if (++this.#smallReads === readsBeforeShared) readIntoShared(this.#socket, this);
   }
