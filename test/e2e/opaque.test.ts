@@ -230,7 +230,11 @@ for (const shared of [false, true]) {
 for (const shared of [false, true]) {
   describe(shared ? 'a connection on the link' : 'a connection with TLS of its own', () => {
     async function startLive(t: TestContext) {
-      const app = await startTcpApp(t, (socket) => socket.on('data', (chunk) => socket.write(chunk)));
+      const app = await startTcpApp(t, (socket) => {
+        socket.on('data', (chunk) => socket.write(chunk));
+        // Or the sidecars would wait for it when they drain.
+        socket.on('end', () => socket.end());
+      });
       const description = await describePair({
         ports: [{ port: 7000, appPort: app.port, protocol: 'tcp', shared }],
       });
@@ -283,7 +287,7 @@ for (const shared of [false, true]) {
     it("ends with its caller's certificate", async (t) => {
       const { app, mesh, web, shop, localPort, callerAdmin } = await startLive(t);
       const long = await openEcho(t, localPort(7000));
-      const notAfter = new Date(Math.ceil(Date.now() / 1000) * 1000 + 10_000);
+      const notAfter = new Date(Math.ceil(Date.now() / 1000) * 1000 + 5_000);
       web.agent.renew(await mesh.bundle('web', { notAfter }));
       const renewed = new RegExp(`^heddle_certificate_expiry_seconds ${notAfter.getTime() / 1000}$`, 'm');
       await eventually(async () => renewed.test((await ask(callerAdmin, { path: '/metrics' })).body));
