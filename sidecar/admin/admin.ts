@@ -38,7 +38,10 @@ export class AdminAcceptor implements RequestAcceptor {
   onRequest(stream: ServerStream, head: RequestHead): RequestReceiver {
     const receiver = new AdminReceiver();
     const path = head.path.split('?', 1)[0] ?? '';
-    void answer(stream, receiver, `${head.method} ${path}`, this.#actions);
+    // Browsers let any web page send to loopback, and say so (RFC 6454 §7).
+    const isFromPage = head.fields.some(({ name }) => name === 'origin');
+    const request = isFromPage ? fromPage : `${head.method} ${path}`;
+    void answer(stream, receiver, request, this.#actions);
     return receiver;
   }
 
@@ -76,6 +79,7 @@ async function answer(
   stream.sendEnd(undefined);
 }
 
+const fromPage = 'from a web page';
 const paths = ['GET /ready', 'GET /metrics', 'GET /config', 'GET /clusters', 'GET /overload', 'POST /drain'];
 
 async function pageFor(request: string, actions: AdminActions): Promise<AdminPage> {
@@ -95,6 +99,8 @@ async function pageFor(request: string, actions: AdminActions): Promise<AdminPag
     case 'POST /drain':
       actions.drain();
       return textPage(202, 'draining');
+    case fromPage:
+      return textPage(403, 'web pages have no business here');
     default:
       return textPage(404, `no such page; there are: ${paths.join(', ')}`);
   }

@@ -154,6 +154,9 @@ describe('a pair of sidecars', () => {
     const metrics = await ask(pair.callerAdmin, { path: '/metrics' });
     assert.match(metrics.body, /heddle_requests_total\{.*destination="test\/shop".*code="2xx".*\} 1/);
     assert.equal((await ask(pair.callerAdmin, { path: '/nope' })).status, 404);
+    const page = { path: '/drain', method: 'POST', headers: { origin: 'https://elsewhere.test' } };
+    assert.equal((await ask(pair.callerAdmin, page)).status, 403);
+    assert.equal((await ask(pair.callerAdmin, { path: '/ready' })).status, 200);
   });
 
   it('drains on SIGTERM: requests in flight end, the process exits with 0', async (t) => {
