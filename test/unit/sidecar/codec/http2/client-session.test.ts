@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MeshError } from '../../../../../kit/errors.ts';
 import { Field } from '../../../../../sidecar/codec/field.ts';
+import { limits } from '../../../../../sidecar/codec/http2/limits.ts';
 import { RecordedResponse, RecordingOwner } from '../../../../support/codec-recorders.ts';
 import {
   block,
@@ -123,6 +124,26 @@ describe('ClientSession', () => {
     assert.equal(peer.conn.state, 'closed');
     peer.conn.lose();
     assert.deepEqual([owner.times('unavailable'), owner.times('closed')], [1, 1]);
+  });
+
+  it('takes no more requests once it has opened as many streams as a connection may', () => {
+    const { streamsPerConnection } = limits;
+    limits.streamsPerConnection = 4;
+    try {
+      const { peer, client, owner } = playServer();
+      const response = new RecordedResponse();
+      for (const each of [new RecordedResponse(), response]) {
+        assert.ok(client.available > 0);
+        client.request(requestHead(), true, each);
+        peer.turn();
+      }
+      assert.equal(client.available, 0);
+      assert.equal(owner.times('unavailable'), 1);
+      peer.send(headers(3, block([[':status', '200']])));
+      assert.equal(response.ended, true);
+    } finally {
+      limits.streamsPerConnection = streamsPerConnection;
+    }
   });
 
   it('says which requests may be repeated when the connection dies', () => {

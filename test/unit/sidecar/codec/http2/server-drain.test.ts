@@ -36,6 +36,16 @@ describe('ServerSession: drain', () => {
     assert.equal(peer.conn.state, 'closed');
   });
 
+  it('drains by itself long before its stream ids run out, and still serves that request', () => {
+    const { peer, acceptor } = playClient();
+    const high = 2 ** 30 + 1;
+    const [warning] = peer.send(headers(high, get));
+    assert.deepEqual([warning?.type, warning?.payload.readUInt32BE(0)], [7, 2 ** 31 - 1]);
+    assert.equal(warning?.payload.readUInt32BE(4), 0);
+    acceptor.requests[0]?.stream.sendResponse(responseHead(), true);
+    assert.ok(peer.turn().some(({ type, stream }) => type === 1 && stream === high));
+  });
+
   it('drains: what comes on streams after its last word is dropped without harm to the others', () => {
     const { peer, acceptor, server } = playClient();
     peer.send(headers(1, post, 4));
