@@ -28,7 +28,7 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
   #phase: Phase = 'serving';
   #nextStreamId = 1;
   /** Streams whose head has not left. */
-  readonly #unsent = new Set<ClientHttp2Stream>();
+  readonly #unsent: ClientHttp2Stream[] = [];
   /** Requests for another protocol that wait for the peer's word that it knows them. */
   #awaitSettings: ClientHttp2Stream[] = [];
   #wasClosed = false;
@@ -48,13 +48,13 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
   }
 
   get active(): number {
-    return this.streams.size + this.#unsent.size;
+    return this.streams.size + this.#unsent.length;
   }
 
   request(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
     const stream = new ClientHttp2Stream(this, this.peer.initialWindowSize, head, receiver);
     if (end) stream.endQueued = true;
-    this.#unsent.add(stream);
+    stream.unsentAt = this.#unsent.push(stream) - 1;
     if (head.protocol !== undefined && !this.hasPeerSettings) this.#awaitSettings.push(stream);
     else this.queueHead(stream);
     return stream;
@@ -74,7 +74,7 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
   }
 
   open(stream: ClientHttp2Stream): boolean {
-    if (!this.#unsent.delete(stream)) return false;
+    if (!this.#takeUnsent(stream)) return false;
     if (stream.head.protocol !== undefined && !this.peer.allowsConnectProtocol) {
       stream.move('reset');
       stream.deliverAborted(
@@ -89,13 +89,13 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
     // The window may have changed since the request was queued.
     stream.sendWindow = this.peer.initialWindowSize;
     this.#nextStreamId += 2;
-    this.streams.set(stream.id, stream);
+    this.streams.add(stream);
     if (this.#nextStreamId >= limits.streamsPerConnection) this.#stopServing();
     return true;
   }
 
   onUnsentGone(stream: ClientHttp2Stream): void {
-    if (this.#unsent.delete(stream)) this.onStreamGone();
+    if (this.#takeUnsent(stream)) this.onStreamGone();
   }
 
   protected override get lastPeerStreamId(): number {
@@ -165,14 +165,27 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
     });
     for (const stream of [...this.#unsent]) this.#giveUp(stream, error);
     // RFC 9113 §6.8: streams above were not processed and may be sent again.
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.values()) {
       if (stream.id > lastStreamId) this.#giveUp(stream, error);
     }
     this.#finishIfDone();
   }
 
+  /** Out of the list, whose last one takes its place; false where it has left already. */
+  #takeUnsent(stream: ClientHttp2Stream): boolean {
+    const at = stream.unsentAt;
+    if (at === -1) return false;
+    stream.unsentAt = -1;
+    const last = this.#unsent.pop() as ClientHttp2Stream;
+    if (last !== stream) {
+      this.#unsent[at] = last;
+      last.unsentAt = at;
+    }
+    return true;
+  }
+
   #giveUp(stream: Http2Stream, error: MeshError): void {
-    this.#unsent.delete(stream as ClientHttp2Stream);
+    this.#takeUnsent(stream as ClientHttp2Stream);
     this.streams.delete(stream.id);
     stream.move('reset');
     stream.deliverAborted(error);

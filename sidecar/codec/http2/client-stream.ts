@@ -21,6 +21,8 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
   readonly head: RequestHead;
   readonly #client: ClientStreamHost;
   #receiver: ResponseReceiver | undefined;
+  /** Its place among those whose head has not left, or -1. */
+  unsentAt = -1;
   /** The final head arrived. */
   hasResponse = false;
   #informationalHeads = 0;

@@ -14,7 +14,7 @@ import { ConnectionWindow } from './window.ts';
 export interface DataHost {
   readonly isLink: boolean;
   readonly isOpen: boolean;
-  readonly streams: ReadonlyMap<number, Http2Stream>;
+  readonly streams: { get(id: number): Http2Stream | undefined };
   failStream(stream: Http2Stream, code: FaultCode, problem: string): void;
   endStream(stream: Http2Stream, trailers: undefined): void;
   /** A frame for a stream that is not there. */

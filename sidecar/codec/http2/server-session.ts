@@ -109,7 +109,7 @@ export class ServerSession extends Session implements ServerConnection {
     this.#headBytes += stream.headBytes;
     stream.move('headers');
     if (endStream) stream.move('recv_end');
-    this.streams.set(streamId, stream);
+    this.streams.add(stream);
     const receiver = this.#acceptor.onRequest(stream, head, endStream);
     if (stream.state !== 'closed') stream.receiver = receiver;
   }
@@ -166,7 +166,7 @@ export class ServerSession extends Session implements ServerConnection {
   /** The client sends nothing more: whole requests are still answered, the others never will be whole. */
   protected override onPeerFin(): void {
     const error = new MeshError('connection_closed', 'connection closed by peer', { origin: 'downstream' });
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.values()) {
       if (canReceive(stream.state)) stream.fail(faultCode.cancel, error);
     }
     this.#drain = 'last';

@@ -34,13 +34,14 @@ import { RecentIds } from './recent-ids.ts';
 import type { SessionInit } from './services.ts';
 import { ourSettings, PeerSettings, requireLinkVersion } from './settings.ts';
 import type { Http2Stream, StreamHost } from './stream.ts';
+import { StreamTable } from './stream-table.ts';
 import { Transmitter } from './transmitter.ts';
 import type { WindowBudget } from './window.ts';
 
 export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   readonly isLink: boolean;
   readonly windowBudget: WindowBudget;
-  readonly streams = new Map<number, Http2Stream>();
+  readonly streams = new StreamTable();
   protected readonly conn: Conn;
   protected readonly peer: PeerSettings;
   protected readonly message: MessageReader;
@@ -346,7 +347,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   }
 
   #abortAll(error: MeshError): void {
-    const streams = [...this.streams.values()];
+    const streams = this.streams.values();
     this.streams.clear();
     for (const stream of streams) {
       if (stream.state === 'closed') continue;
