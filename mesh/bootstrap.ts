@@ -7,14 +7,15 @@ import type { ServiceRef } from './model.ts';
 
 /**
  * What Node is told for a sidecar, by whoever starts one (docs/adr/0017-what-the-path-costs.md). The collector's helper
- * threads cost more than they save beside one busy thread. A young generation of 2 MB outlives most requests in flight, so
- * that few are copied, promoted and collected as old, and is small enough that read buffers, which are freed with it, do
- * not pile up. Those count against the limit of the whole heap, which V8 would set just above that of a sidecar: each few
- * MB of them began a collection of everything, and in small steps that costs more than at once. Successors inherit it.
+ * threads cost more than they save beside one busy thread. A young generation of 8 MB outlives most requests in flight, so
+ * that few are copied, promoted and collected as old; read buffers are freed with it, but sooner than it is full
+ * (`sidecar/net/read-garbage.ts`). Those count against the limit of the whole heap, which V8 would set just above that of
+ * a sidecar: each few MB of them began a collection of everything, and in small steps that costs more than at once.
+ * Successors inherit it.
  */
 export const sidecarNodeFlags: readonly string[] = [
   '--single-threaded-gc',
-  '--max-semi-space-size=2',
+  '--max-semi-space-size=8',
   '--heap-growing-percent=300',
   '--no-incremental-marking',
 ];
