@@ -70,6 +70,9 @@ describe('h2 client: the beginning', () => {
       const frames = peer.send(bytes);
       assert.ok([1, 6].includes(codeOf(frames, 7) ?? -1));
       assert.equal(owner.times('unavailable'), 1);
+      peer.conn.lose();
+      assert.match(owner.error?.message ?? '', /^(?:PROTOCOL|FRAME_SIZE)_ERROR: /);
+      assert.equal(owner.error?.retry, 'always');
     });
   }
 

@@ -250,6 +250,18 @@ describe('HTTP/2 to an application that speaks HTTP/2', () => {
     });
   }
 
+  it('says so where the application speaks something else', async (t) => {
+    const app = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.on('data', () => socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'));
+    });
+    const appPort = await listenForTest(t, app);
+    const pair = await startStaticPair(t, { ports: [{ port: 80, appPort, protocol: 'http2' }] });
+    const { head } = await ask(open(t, pair.outboundPort), { ':path': '/' });
+    assert.equal(head[':status'], 503);
+    await eventually(() => /"detail":"(?:PROTOCOL|FRAME_SIZE)_ERROR: /.test(pair.receiver.stdout));
+  });
+
   for (const how of ['REFUSED_STREAM', 'GOAWAY'] as const) {
     it(`sends a request again that it refused unseen (${how}), with its body`, async (t) => {
       const app = await startRefusing(t, (stream) =>

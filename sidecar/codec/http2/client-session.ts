@@ -32,6 +32,8 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
   /** Requests for another protocol that wait for the peer's word that it knows them. */
   #awaitSettings: ClientHttp2Stream[] = [];
   #wasClosed = false;
+  /** Why we gave it up. */
+  #failure: MeshError | undefined;
 
   constructor(init: Omit<SessionInit, 'side'>, owner: ClientConnectionOwner) {
     super({ ...init, side: 'client' });
@@ -222,14 +224,17 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
   }
 
   protected override onFailed(fault: ConnectionFault): void {
-    this.#giveUpUnsent(faultText(fault));
+    const text = faultText(fault);
+    this.#failure = new MeshError(fault.code, text, { origin: 'upstream', retry: 'always', cause: fault });
+    this.#giveUpUnsent(text);
   }
 
   protected override onDead(error: MeshError | undefined): void {
     this.#giveUpUnsent(error?.message ?? 'connection closed by peer');
     if (this.#wasClosed) return;
     this.#wasClosed = true;
-    this.#owner.onClosed(this, error);
+    // Whoever waits for it to begin has sent nothing, and is told what was wrong.
+    this.#owner.onClosed(this, error ?? this.#failure);
   }
 
   /** What never left may be sent on another connection. */
