@@ -44,9 +44,10 @@ export type Origin = 'downstream' | 'upstream' | 'local';
 
 /**
  * Whether a request that met the error may be sent again. `always`: nobody can have acted on it. `if_idempotent`:
- * somebody may have, and nothing of an answer came.
+ * somebody may have, and nothing of an answer came. `elsewhere`: the same, on a connection that had answered nothing
+ * before, so it did not die of age: the endpoint would do it again.
  */
-export type Retry = 'never' | 'if_idempotent' | 'always';
+export type Retry = 'never' | 'elsewhere' | 'if_idempotent' | 'always';
 
 export interface MeshErrorInit {
   readonly origin: Origin;

@@ -104,6 +104,15 @@ export class Field {
   }
 }
 
+/** The value of the first field of that name, in lower case. */
+export function fieldValue(fields: readonly Field[], name: string): string | undefined {
+  for (let at = 0; at < fields.length; at++) {
+    const field = fields[at] as Field;
+    if (field.name === name) return field.value;
+  }
+  return undefined;
+}
+
 /** Kinds that neither frame, route nor identify. */
 const harmlessTwins: ReadonlySet<FieldKind> = new Set<FieldKind>([
   fieldKind.requestId,

@@ -22,7 +22,7 @@ import type {
   ResponseReceiver,
   ServerStream,
 } from '../codec/codec.ts';
-import { Field, fieldKind } from '../codec/field.ts';
+import { Field, fieldKind, fieldValue } from '../codec/field.ts';
 import type { Filter } from '../filter/filter.ts';
 import type { TimerOwner } from '../net/timer-wheel.ts';
 import { flag } from '../observe/flags.ts';
@@ -157,7 +157,7 @@ export class Exchange
     this.#finish();
   }
 
-  /** The application is not there and has seen nothing: the caller may try another instance (RFC 9113 §8.7). */
+  /** The caller may try another instance (RFC 9113 §8.7): nobody saw the request, or twice is as once. */
   #giveBack(error: MeshError): void {
     const answer = answerFor(error);
     this.status = answer.status;
@@ -298,7 +298,6 @@ export class Exchange
     }
     const policy = this.#forwarding?.cluster.description.retry;
     if (this.#mayReplay && policy && mayRetry(error, this.head.method, this.attempts, policy)) {
-      this.flags |= flag.retried;
       this.#connect(this.#releaseHost(), error);
       return;
     }
@@ -324,12 +323,7 @@ export class Exchange
   // ── RequestView ─────────────────────────────────────────────────────────────────────────────────────────
 
   header(name: string): string | undefined {
-    const fields = this.head.fields;
-    for (let at = 0; at < fields.length; at++) {
-      const field = fields[at] as Field;
-      if (field.name === name) return field.value;
-    }
-    return undefined;
+    return fieldValue(this.head.fields, name);
   }
 
   // ── Outcome ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -371,6 +365,13 @@ export class Exchange
       this.refuse(new MeshError('no_healthy_endpoint', message, { origin: 'local' }));
       return;
     }
+    if (host === failed && error?.retry === 'elsewhere') {
+      // To a caller over a link this instance is one of several.
+      if (this.context.isLink) this.#giveBack(error);
+      else this.refuse(error);
+      return;
+    }
+    if (error !== undefined) this.flags |= flag.retried;
     this.attempts++;
     this.#host = host;
     this.endpoint = host.endpoint.id;

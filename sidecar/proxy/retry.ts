@@ -36,8 +36,8 @@ export function mayRetry(error: MeshError, method: string, times: number, policy
 
 /**
  * `always`: the request never reached anyone (refused, GOAWAY). `if_idempotent`: the upstream was gone before a byte of
- * an answer (RFC 9112 §9.3.1).
+ * an answer (RFC 9112 §9.3.1). `elsewhere`: the same, if there is another endpoint.
  */
 function canRetry(error: MeshError, method: string): boolean {
-  return error.retry === 'always' || (error.retry === 'if_idempotent' && idempotent.has(method));
+  return error.retry === 'always' || (error.retry !== 'never' && idempotent.has(method));
 }

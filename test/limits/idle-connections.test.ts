@@ -27,8 +27,8 @@ const maxPlainTotalBytes = 140e6;
 /** What the 10,000 may add to one at rest (70 MB), each; and one over mTLS. */
 const maxPlainBytesEach = 8_000;
 const maxTlsBytesEach = 80 * 1024;
-/** Garbage of a short run does not average out over few connections. */
-const slackBytes = scaled(12e6, 0);
+/** Garbage of a short run, up to three times 8 MB of young generation, does not average out over few connections. */
+const slackBytes = scaled(24e6, 0);
 /** Two hundred handshakes are no burst, after which a sidecar would give memory back. */
 const tlsTotal = scaled(settledBytes, settledBytesAfterRelease);
 /** Connections opened at once. */

@@ -38,6 +38,8 @@ const carryLimits = () => ({ maxBytes: limits.maxHeadBytes, startLine: true, max
 
 export class Http1ClientConnection implements ClientConnection, ConnHandler, TimerOwner, ChunkSink {
   readonly conn: Conn;
+  /** A request was answered on it before, so it may have died unseen. */
+  #hasAnswered = false;
   readonly #owner: ClientConnectionOwner;
   readonly #options: CodecOptions;
   readonly #parser: ResponseParser;
@@ -318,6 +320,7 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
       return;
     }
     this.#state = 'idle';
+    this.#hasAnswered = true;
     if (this.#isPaused) {
       this.#isPaused = false;
       this.conn.resume();
@@ -340,7 +343,7 @@ export class Http1ClientConnection implements ClientConnection, ConnHandler, Tim
       : 'upstream closed without a response';
     return new MeshError(error?.code ?? 'connection_closed', message, {
       origin: 'upstream',
-      retry: stream.gotBytes ? 'never' : 'if_idempotent',
+      retry: stream.gotBytes ? 'never' : this.#hasAnswered ? 'if_idempotent' : 'elsewhere',
       cause: error,
     });
   }

@@ -31,6 +31,7 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
   readonly #unsent: ClientHttp2Stream[] = [];
   /** Requests for another protocol that wait for the peer's word that it knows them. */
   #awaitSettings: ClientHttp2Stream[] = [];
+  hasAnswered = false;
   #wasClosed = false;
   /** Why we gave it up. */
   #failure: MeshError | undefined;
@@ -134,8 +135,9 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
       }
     } else if (!stream.receiveResponse(head, endStream)) {
       this.failStream(stream, faultCode.protocolError, 'content-length without a body');
-    } else if (stream.state === 'closed') {
-      this.onStreamClosed(stream);
+    } else {
+      this.hasAnswered = true;
+      if (stream.state === 'closed') this.onStreamClosed(stream);
     }
   }
 

@@ -11,6 +11,8 @@ import { type HeadWriter, Http2Stream, type StreamHost } from './stream.ts';
 
 /** What a client stream needs beyond a stream's host. */
 export interface ClientStreamHost extends StreamHost {
+  /** A request was answered on the connection before, so it may have died unseen. */
+  readonly hasAnswered: boolean;
   /** Gives the stream its id, now that its head is written; false where no stream can be opened any more. */
   open(stream: ClientHttp2Stream): boolean;
   /** A stream that never left is gone. */
@@ -116,7 +118,8 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
   override onLost(error: MeshError): void {
     const { code, message, origin } = error;
     // Who does not speak our version of the link has taken up nothing, by the link's rules.
-    const unanswered = code === 'version_not_supported' ? 'always' : 'if_idempotent';
+    const lost = this.#client.hasAnswered ? 'if_idempotent' : 'elsewhere';
+    const unanswered = code === 'version_not_supported' ? 'always' : lost;
     const retry = this.hasResponse ? 'never' : unanswered;
     this.deliverAborted(new MeshError(code, message, { origin, retry, cause: error }));
   }

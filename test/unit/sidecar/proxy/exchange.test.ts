@@ -156,7 +156,7 @@ function setUp(
 
 const upstreamError = (
   code: 'connection_reset' | 'stream_refused',
-  retry: 'always' | 'if_idempotent' | 'never',
+  retry: 'always' | 'if_idempotent' | 'elsewhere' | 'never',
 ) => new MeshError(code, 'the upstream broke', { origin: 'upstream', retry });
 
 describe('Exchange', () => {
@@ -288,6 +288,20 @@ describe('Exchange', () => {
     assert.equal(connections.length, 3);
     sent(2).receiver.onResponse(responseHead(204), true);
     assert.deepEqual([outcomes[1]?.status, outcomes[1]?.attempts], [204, 2]);
+  });
+
+  it('goes only elsewhere with what a new connection lost', () => {
+    const alone = setUp();
+    alone.begin();
+    alone.sent(0).receiver.onResponseAborted(upstreamError('connection_reset', 'elsewhere'));
+    alone.clock.advance(25);
+    assert.equal(alone.connections.length, 1);
+    assert.deepEqual([alone.outcomes[0]?.status, alone.outcomes[0]?.attempts], [502, 1]);
+    const two = setUp({ endpoints: ['a', 'b'] });
+    two.begin();
+    two.sent(0).receiver.onResponseAborted(upstreamError('connection_reset', 'elsewhere'));
+    two.sent(1).receiver.onResponse(responseHead(200), true);
+    assert.deepEqual([two.outcomes[0]?.status, two.outcomes[0]?.attempts], [200, 2]);
   });
 
   it('asks no more for a caller that is gone before the moment is over', () => {

@@ -136,12 +136,21 @@ describe('HTTP/1.1 client: reuse', () => {
 });
 
 describe('HTTP/1.1 client: failures', () => {
-  it('may be asked again elsewhere where the connection died without a byte', () => {
-    const { conn, ask } = connect();
+  it('may be asked again where a connection that had answered before died without a byte', () => {
+    const { conn, receive, ask } = connect();
+    ask();
+    receive(ok);
     const { response } = ask();
     conn.receiveEnd();
     assert.equal(response.aborted?.retry, 'if_idempotent');
     assert.equal(response.aborted?.origin, 'upstream');
+  });
+
+  it('may be asked again only elsewhere where a new one did', () => {
+    const { conn, ask } = connect();
+    const { response } = ask();
+    conn.receiveEnd();
+    assert.equal(response.aborted?.retry, 'elsewhere');
   });
 
   it('is never asked again once a byte of the answer came', () => {

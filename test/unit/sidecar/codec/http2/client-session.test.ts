@@ -159,6 +159,12 @@ describe('ClientSession', () => {
       [sent.aborted?.retry, answered.aborted?.retry, unsent.aborted?.retry],
       ['if_idempotent', 'never', 'always'],
     );
+    const fresh = playServer();
+    const first = new RecordedResponse();
+    fresh.client.request(requestHead(), true, first);
+    fresh.peer.turn();
+    fresh.peer.conn.lose(new MeshError('connection_reset', 'gone', { origin: 'upstream' }));
+    assert.equal(first.aborted?.retry, 'elsewhere');
   });
 
   it('drains: no new requests, then GOAWAY and an end', () => {
