@@ -52,6 +52,7 @@ export const limitRanges = {
   'http2.plainConnectionWindow': bodyWindow,
   'http2.linkConnectionWindow': bodyWindow,
   'http2.plainHeldBytes': bodyWindow,
+  'http2.appHeldBytes': bodyWindow,
   'http2.linkHeldBytes': bodyWindow,
   'http2.plainConnectionBytes': bodyWindow,
   'http2.linkConnectionBytes': bodyWindow,

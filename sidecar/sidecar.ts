@@ -121,7 +121,7 @@ export class Sidecar {
     this.#credentials = init.identity === undefined ? undefined : createCredentials(init.identity);
     this.#accessLog = new AccessLog({ file: bootstrap.accessLogFile, random });
     const timers = new TimerWheel(clock);
-    const net = { flusher: createFlusher(), timers, descriptors: this.#descriptors };
+    const net = { flusher: createFlusher(), timers, full: { count: 0 }, descriptors: this.#descriptors };
     const memo = new FieldMemo(randomInt(2 ** 32));
     const codecs = createCodecs({ ...net, random, windowBudget: windowBudgetFor(init.memoryLimitBytes) });
     const ownSources = bootstrap.transparent === undefined ? undefined : new OwnSources();

@@ -3,8 +3,8 @@
  * The real `Conn`, over a `net.Socket` or `tls.TLSSocket`.
  *
  * Pieces of one turn wait here and leave in one write: text and small bytes joined as one latin1 string, up to
- * 16 KiB copied into one buffer, more by `writev` without a copy. The socket must have been made with
- * `allowHalfOpen: true`: a FIN is `onEnd` and no more.
+ * 16 KiB copied into one buffer, more by `writev` without a copy unless many connections are full. The socket must
+ * have been made with `allowHalfOpen: true`: a FIN is `onEnd` and no more.
  */
 import type { Socket } from 'node:net';
 import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
@@ -29,6 +29,9 @@ export const connectionLimits = {
   /** The same where the peer has sent FIN: over TLS that is also how a reset can look, and then nothing will move. */
   lingerEndedMs: 3_000,
 };
+/** `highMarkBytes` while so many connections of the process are full: each is then one of many slow readers, and copies. */
+export const crowdedMarkBytes = 64 * 1024;
+export const crowdedConns = 64;
 /** Bytes up to here become text, which is cheaper than a buffer of their own. */
 const textBelowBytes = 2048;
 /** Pieces up to here in sum are copied into one buffer. */
@@ -38,6 +41,8 @@ const joinBelowBytes = 16 * 1024;
 export interface ConnServices {
   readonly flusher: Flusher;
   readonly timers: TimerWheel;
+  /** How many of them are full; absent where nobody counts. */
+  readonly full?: { count: number };
   /** Of what is dialled; absent where nobody counts. */
   readonly descriptors?: DescriptorBudget;
 }
@@ -105,9 +110,19 @@ export class SocketConn implements Conn, Flushable {
   }
 
   get isFull(): boolean {
-    if (this.#queuedBytes + this.#socket.writableLength < connectionLimits.highMarkBytes) return false;
+    const unsent = this.#queuedBytes + this.#socket.writableLength;
+    if (unsent < connectionLimits.highMarkBytes && (unsent < crowdedMarkBytes || !this.#isCrowded))
+      return false;
+    if (this.#writerWaits) return true;
     this.#writerWaits = true;
+    const { full } = this.#services;
+    if (full !== undefined) full.count++;
     return true;
+  }
+
+  get #isCrowded(): boolean {
+    const { full } = this.#services;
+    return full !== undefined && full.count >= crowdedConns;
   }
 
   setHandler(handler: ConnHandler): void {
@@ -150,7 +165,10 @@ export class SocketConn implements Conn, Flushable {
     this.#queuedBytes = 0;
     this.bytesOut += size;
     if (pieces === undefined) socket.write(text, 'latin1');
-    else if (size <= joinBelowBytes) socket.write(joined(text, pieces, size));
+    else if (this.#isCrowded && (socket.writableLength > 0 || keepsMore(pieces, size))) {
+      // What has to wait, or may, gets a buffer of its own: a view keeps the whole one that it was read into.
+      socket.write(joined(text, pieces, Buffer.allocUnsafeSlow(size)));
+    } else if (size <= joinBelowBytes) socket.write(joined(text, pieces, Buffer.allocUnsafe(size)));
     else writeAll(socket, text, pieces);
     const unsent = socket.writableLength;
     if (unsent > connectionLimits.maxUnsentBytes) {
@@ -265,7 +283,7 @@ export class SocketConn implements Conn, Flushable {
 
   drained(): void {
     if (!this.#writerWaits || this.#state === 'destroyed') return;
-    this.#writerWaits = false;
+    this.#stopWaiting();
     try {
       this.#handler?.onWritable();
     } catch (thrown) {
@@ -280,9 +298,17 @@ export class SocketConn implements Conn, Flushable {
   closed(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    this.#stopWaiting();
     this.#linger?.end();
     this.#linger = undefined;
     this.#handler?.onClosed(this.#error);
+  }
+
+  #stopWaiting(): void {
+    if (!this.#writerWaits) return;
+    this.#writerWaits = false;
+    const { full } = this.#services;
+    if (full !== undefined) full.count--;
   }
 
   /** A handler that throws ends its own connection and nothing else. */
@@ -347,8 +373,20 @@ export function peerOf(socket: Socket): Peer {
   };
 }
 
-function joined(text: string, pieces: readonly (string | Buffer)[], size: number): Buffer {
-  const bytes = Buffer.allocUnsafe(size);
+/** Whether the buffers under `pieces` are more than twice as large as what they carry for us. */
+function keepsMore(pieces: readonly (string | Buffer)[], size: number): boolean {
+  let kept = 0;
+  let last: ArrayBufferLike | undefined;
+  for (let i = 0; i < pieces.length; i++) {
+    const piece = pieces[i] as string | Buffer;
+    if (typeof piece === 'string' || piece.buffer === last) continue;
+    last = piece.buffer;
+    kept += last.byteLength;
+  }
+  return kept > 2 * size;
+}
+
+function joined(text: string, pieces: readonly (string | Buffer)[], bytes: Buffer): Buffer {
   let at = text.length === 0 ? 0 : bytes.write(text, 0, 'latin1');
   for (let i = 0; i < pieces.length; i++) {
     const piece = pieces[i] as string | Buffer;

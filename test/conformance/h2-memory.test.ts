@@ -2,8 +2,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { limits } from '../../sidecar/codec/http2/limits.ts';
+import { RecordedResponse } from '../support/codec-recorders.ts';
 import { block, continuation, data, type Frame, headers, settings } from '../support/http2-frames.ts';
-import { link, playClient, responseHead, type ScriptedClient } from '../support/http2-peer.ts';
+import {
+  link,
+  playClient,
+  playServer,
+  requestHead,
+  responseHead,
+  type ScriptedClient,
+} from '../support/http2-peer.ts';
 import { code, get, post, short } from './h2-cases.ts';
 
 const filler = Array.from({ length: 29 }, (_, i) => [`x-${i}`, 'v'.repeat(1000)] as const);
@@ -101,6 +109,28 @@ describe('memory of an HTTP/2 connection', () => {
     assert.equal(sendBodies(client, 60), 60 * bodyBytes);
   });
 
+  it('slow readers on all streams of an application do not stall its connection', () => {
+    const { creditLeft, sendWindows } = answering(limits.plainStreams);
+    sendWindows();
+    assert.ok(creditLeft() >= limits.plainConnectionWindow / 2);
+  });
+
+  it('slow readers that hold too much keep new requests away from a connection, until they read', (t) => {
+    const { appHeldBytes } = limits;
+    limits.appHeldBytes = 1024 * 1024;
+    t.after(() => {
+      limits.appHeldBytes = appHeldBytes;
+    });
+    const { client, owner, streams, sendWindows, turn } = answering(70);
+    sendWindows();
+    assert.equal(client.available, 0);
+    const before = owner.times('available');
+    for (const stream of streams) stream.resumeResponse();
+    turn();
+    assert.equal(client.available, limits.plainStreams - 70);
+    assert.ok(owner.times('available') > before);
+  });
+
   it('answers to frames that the peer does not read end the connection', () => {
     const { peer } = playClient();
     peer.conn.receive(Buffer.concat(Array.from({ length: 102 }, () => settings([[3, 100]]))));
@@ -113,6 +143,37 @@ describe('memory of an HTTP/2 connection', () => {
     );
   });
 });
+
+/** So many requests on an application's connection that have an answer each, of which nobody reads the body. */
+function answering(requests: number) {
+  const { peer, client, owner } = playServer();
+  let credit = limits.streamWindow + grantedIn(peer.seen);
+  const take = (frames: readonly Frame[]) => {
+    credit += grantedIn(frames);
+  };
+  const responses = Array.from({ length: requests }, () => new RecordedResponse());
+  const streams = responses.map((response) => client.request(requestHead(), true, response));
+  take(peer.turn());
+  const ids = streams.map((_, at) => 1 + 2 * at);
+  for (const id of ids) take(peer.send(headers(id, block([[':status', '200']]), 4)));
+  for (const stream of streams) stream.pauseResponse();
+  return {
+    client,
+    owner,
+    streams,
+    turn: () => take(peer.turn()),
+    creditLeft: () => credit,
+    /** Sends on every stream what its first window allows. */
+    sendWindows() {
+      const chunk = Buffer.alloc(limits.appStreamWindow);
+      for (const id of ids) {
+        assert.ok(credit >= chunk.length, `stalled on stream ${id}`);
+        credit -= chunk.length;
+        take(peer.send(data(id, chunk)));
+      }
+    },
+  };
+}
 
 const bodyBytes = 64_000;
 

@@ -4,33 +4,22 @@ import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:
 import type { TestContext } from 'node:test';
 import { listenForTest } from './http-app.ts';
 import { limitKernelBuffer } from './kernel-buffers.ts';
+import { type PourSink, type PourState, pour } from './pour.ts';
 
-export interface BulkApp {
+export interface BulkApp extends Readonly<PourState> {
   readonly port: number;
-  /** Body bytes that the other side has taken. */
-  readonly sentBytes: number;
-  /** Bodies that wait for it to take more. */
-  readonly blocked: number;
-}
-
-interface Sink {
-  write(chunk: Buffer): boolean;
-  end(chunk?: Buffer): void;
-  once(event: 'drain' | 'close', listener: () => void): unknown;
-  off(event: 'drain' | 'close', listener: () => void): unknown;
 }
 
 /** So little that a reader that stops is felt at once. */
 const kernelBytes = 64 * 1024;
-const chunk = Buffer.alloc(16 * 1024, 'heddle--');
 
 /** `/bulk/N` is answered with N bytes, anything else with `ok`. */
 export async function startBulkApp(
   t: Pick<TestContext, 'after'>,
   protocol: 'http' | 'http2',
 ): Promise<BulkApp> {
-  const state = { sentBytes: 0, blocked: 0 };
-  const answer = (path: string, sink: Sink) => {
+  const state: PourState = { sentBytes: 0, blocked: 0 };
+  const answer = (path: string, sink: PourSink) => {
     const size = sizeOf(path);
     if (size > 0) pour(size, sink, state);
     else {
@@ -68,33 +57,4 @@ export async function startBulkApp(
 
 function sizeOf(path: string): number {
   return Number(/^\/bulk\/(\d+)$/.exec(path)?.[1] ?? 0);
-}
-
-function pour(size: number, sink: Sink, state: { sentBytes: number; blocked: number }): void {
-  let left = size;
-  let isBlocked = false;
-  const unblock = () => {
-    if (isBlocked) state.blocked--;
-    isBlocked = false;
-  };
-  const go = () => {
-    unblock();
-    while (left > 0) {
-      const part = chunk.subarray(0, Math.min(left, chunk.length));
-      left -= part.length;
-      state.sentBytes += part.length;
-      if (left === 0) sink.end(part);
-      else if (sink.write(part)) continue;
-      if (left === 0) return;
-      isBlocked = true;
-      state.blocked++;
-      sink.once('drain', go);
-      return;
-    }
-  };
-  sink.once('close', () => {
-    unblock();
-    sink.off('drain', go);
-  });
-  go();
 }

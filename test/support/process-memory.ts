@@ -10,27 +10,31 @@ export function residentBytes(pid: number): number {
 
 /** Resident memory once it has stopped moving by more than `stepBytes` from one look to the next. */
 export async function settledBytes(pid: number, stepBytes = 512 * 1024): Promise<number> {
-  let before = residentBytes(pid);
+  return await settled(() => residentBytes(pid), { stepBytes, what: `memory of ${pid}` });
+}
+
+/** A number of bytes once it has stopped moving by more than `stepBytes` from one look to the next. */
+export async function settled(
+  read: () => number,
+  { stepBytes, what, withinMs = 60_000 }: { stepBytes: number; what: string; withinMs?: number },
+): Promise<number> {
+  let before = read();
   let calm = 0;
   return await eventually(
     () => {
-      const now = residentBytes(pid);
+      const now = read();
       calm = Math.abs(now - before) <= stepBytes ? calm + 1 : 0;
       before = now;
       return calm >= 4 ? now : undefined;
     },
-    { everyMs: 250, withinMs: 60_000, what: `settled memory of ${pid}` },
+    { everyMs: 250, withinMs, what: `settled ${what}` },
   );
 }
 
-/** For `nodeArgs` of a process whose garbage is to be collected when `liveBytes` asks. */
-export const collectable: readonly string[] = [
-  '--expose-gc',
-  '--import',
-  './test/support/programs/collect.mjs',
-];
+/** For `nodeArgs` of a process that is to give memory back when `liveBytes` asks. */
+export const collectable: readonly string[] = ['--import', './test/support/programs/collect.mjs'];
 
-/** Resident memory without garbage, of a process started with `collectable`. */
+/** Resident memory without garbage and free pages, of a process started with `collectable`. */
 export async function liveBytes(pid: number): Promise<number> {
   process.kill(pid, 'SIGUSR2');
   await settledBytes(pid);

@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AppPort, Bootstrap, LocalPort } from '../../mesh/bootstrap.ts';
+import type { LimitSettings } from '../../mesh/limits.ts';
 import {
   type AppProtocol,
   type AuthorizationPolicy,
@@ -44,6 +45,8 @@ export interface PairOptions {
   /** What the receiver's applications take. */
   readonly served?: Partial<Cluster['limits']>;
   readonly timeouts?: Partial<Cluster['timeouts']>;
+  /** Bounds of the sidecars themselves. */
+  readonly sidecarLimits?: LimitSettings;
   /** How the two processes are started, where it matters. */
   readonly start?: { readonly caller?: StartOptions; readonly receiver?: StartOptions };
   /** More endpoints of every cluster, to be picked as well. */
@@ -105,9 +108,13 @@ export async function describePair(options: PairOptions): Promise<PairDescriptio
   const linkPort = await freePort();
   return {
     mesh,
-    receiver: await describeReceiver(mesh, options, linkPort, timeouts),
-    caller: await describeCaller(mesh, options, linkPort, { timeouts, limits }),
+    receiver: limited(await describeReceiver(mesh, options, linkPort, timeouts), options),
+    caller: limited(await describeCaller(mesh, options, linkPort, { timeouts, limits }), options),
   };
+}
+
+function limited(side: Side, { sidecarLimits: limits }: PairOptions): Side {
+  return limits === undefined ? side : { ...side, bootstrap: { ...side.bootstrap, limits } };
 }
 
 async function describeReceiver(

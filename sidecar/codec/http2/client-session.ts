@@ -46,7 +46,8 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
 
   /** A link's other end takes what we take; of anybody else its SETTINGS come before the first request. */
   get available(): number {
-    if (this.#phase !== 'serving' || !this.isOpen || !(this.isLink || this.hasPeerSettings)) return 0;
+    if (this.#phase !== 'serving' || !this.isOpen || this.data.isStalled) return 0;
+    if (!this.isLink && !this.hasPeerSettings) return 0;
     return Math.max(0, Math.min(this.peer.maxConcurrentStreams, this.#ourMax) - this.active);
   }
 
@@ -196,6 +197,10 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
   }
 
   protected override onPong(): void {}
+
+  protected override onFlowing(): void {
+    if (this.#phase === 'serving') this.#owner.onAvailable(this);
+  }
 
   protected override onStreamGone(): void {
     if (this.#phase === 'serving') this.#owner.onAvailable(this);

@@ -24,6 +24,7 @@ export interface DataHost {
 export interface DataReaderInit {
   readonly guard: FloodGuard;
   readonly transmitter: Transmitter;
+  readonly side: 'server' | 'client';
 }
 
 export class DataReader {
@@ -34,18 +35,21 @@ export class DataReader {
   /** The stream of the frame at hand, where it may have it. */
   #stream: Http2Stream | undefined = undefined;
 
-  constructor(host: DataHost, { guard, transmitter }: DataReaderInit) {
+  constructor(host: DataHost, { guard, transmitter, side }: DataReaderInit) {
     this.#host = host;
     this.#guard = guard;
     this.#transmitter = transmitter;
-    this.#window = host.isLink
-      ? new ConnectionWindow(limits.linkConnectionWindow, limits.linkHeldBytes)
-      : new ConnectionWindow(limits.plainConnectionWindow, limits.plainHeldBytes);
+    this.#window = newWindow(host.isLink, side);
   }
 
   /** What has to be granted when the connection begins. */
   get firstGrant(): number {
     return this.#window.firstGrant;
+  }
+
+  /** Slow readers keep so much waiting that every body may have to wait for them. */
+  get isStalled(): boolean {
+    return this.#window.isStalled;
   }
 
   /** Bytes of bodies that wait for their readers. */
@@ -107,4 +111,10 @@ export class DataReader {
   #grant(increment: number): void {
     if (increment > 0 && this.#host.isOpen) writeWindowUpdate(this.#transmitter.controlOut, 0, increment);
   }
+}
+
+function newWindow(isLink: boolean, side: 'server' | 'client'): ConnectionWindow {
+  if (isLink) return new ConnectionWindow(limits.linkConnectionWindow, limits.linkHeldBytes);
+  const heldBytes = side === 'server' ? limits.plainHeldBytes : limits.appHeldBytes;
+  return new ConnectionWindow(limits.plainConnectionWindow, heldBytes);
 }

@@ -55,6 +55,11 @@ export class HeaderBlock {
     return false;
   }
 
+  /** The block was read: without this the last one would keep its read buffer for as long as the connection idles. */
+  release(): void {
+    this.source = nothing;
+  }
+
   /** RFC 9113 §5.3.2: priorities are read over. */
   #skipPriority(streamId: number, source: Buffer, start: number, end: number): number {
     if (start + 5 > end) throw badSize('HEADERS with priority', end - start);

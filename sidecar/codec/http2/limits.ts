@@ -36,19 +36,27 @@ export const limits = {
   /** A line longer than this never enters the encoder's table or memo. */
   indexedLineBytes: 1024,
 
-  /** Receive window of a stream: first, at most, and what all streams of the process may add together. */
+  /**
+   * Receive window of a stream: first (from an application, which is near, it soon grows), at most, and what all
+   * streams of the process may add together.
+   */
   streamWindow: 65_535,
+  appStreamWindow: 16_384,
   linkStreamWindowMax: 4 * 1024 * 1024,
   plainStreamWindowMax: 1024 * 1024,
-  windowGrowthPerProcess: 24 * 1024 * 1024,
+  windowGrowthPerProcess: 16 * 1024 * 1024,
   /** The most of what is left of it that one step of one stream may take. */
   windowGrowthShare: 0.25,
   /** Receive window of a connection; its credit returns on receipt. */
   plainConnectionWindow: 1024 * 1024,
   linkConnectionWindow: 16 * 1024 * 1024,
-  /** Bodies of a connection that wait for slow readers, beyond which its credit returns only as they take some. */
+  /**
+   * Bodies of a connection that wait for slow readers, beyond which its credit returns only as they take some: a
+   * caller's, an application's and a link. The latter two are shared, so there new requests take another connection.
+   */
   plainHeldBytes: 1024 * 1024,
-  linkHeldBytes: 32 * 1024 * 1024,
+  appHeldBytes: 32 * 1024 * 1024,
+  linkHeldBytes: 64 * 1024 * 1024,
   /** Heads in progress (decoded), held bodies and queued DATA of a connection. Over: REFUSED_STREAM for new ones. */
   plainConnectionBytes: 2 * 1024 * 1024,
   linkConnectionBytes: 64 * 1024 * 1024,

@@ -164,6 +164,8 @@ export class ServerSession extends Session implements ServerConnection {
   }
 
   /** The client sends nothing more: whole requests are still answered, the others never will be whole. */
+  protected override onFlowing(): void {}
+
   protected override onPeerFin(): void {
     const error = new MeshError('connection_closed', 'connection closed by peer', { origin: 'downstream' });
     for (const stream of this.streams.values()) {

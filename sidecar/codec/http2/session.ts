@@ -32,7 +32,7 @@ import { OutBuffer } from './out-buffer.ts';
 import { PacedReader } from './paced-reader.ts';
 import { RecentIds } from './recent-ids.ts';
 import type { SessionInit } from './services.ts';
-import { ourSettings, PeerSettings, requireLinkVersion } from './settings.ts';
+import { firstWindowOf, ourSettings, PeerSettings, requireLinkVersion } from './settings.ts';
 import type { Http2Stream, StreamHost } from './stream.ts';
 import { StreamTable } from './stream-table.ts';
 import { Transmitter } from './transmitter.ts';
@@ -41,6 +41,7 @@ import type { WindowBudget } from './window.ts';
 export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   readonly isLink: boolean;
   readonly windowBudget: WindowBudget;
+  readonly firstWindow: number;
   readonly streams = new StreamTable();
   protected readonly conn: Conn;
   protected readonly peer: PeerSettings;
@@ -55,7 +56,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   #state: 'open' | 'failed' | 'closed' = 'open';
   #hasPeerSettings = false;
   #hasSettingsAck = false;
-  readonly #data: DataReader;
+  protected readonly data: DataReader;
   readonly #block: HeaderBlock;
   readonly #ended = new RecentIds();
 
@@ -64,6 +65,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.conn = conn;
     this.isLink = options.link;
     this.windowBudget = services.windowBudget;
+    this.firstWindow = firstWindowOf(side, options.link);
     this.peer = new PeerSettings(side);
     this.peerOrigin = side === 'server' ? 'downstream' : 'upstream';
     this.message = new MessageReader(options.link);
@@ -91,7 +93,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
       isLink: options.link,
       streams: this.streams,
     });
-    this.#data = new DataReader(this, { guard: this.guard, transmitter: this.transmitter });
+    this.data = new DataReader(this, { guard: this.guard, transmitter: this.transmitter, side });
     this.liveness = new Liveness(this, {
       conn,
       timers: services.timers,
@@ -116,6 +118,8 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   /** The connection stopped working, by our word or the peer's; streams have been told. */
   protected abstract onDead(error: MeshError | undefined): void;
   protected abstract onPeerFin(): void;
+  /** Slow readers stall the connection no longer. */
+  protected abstract onFlowing(): void;
   /** We gave the connection up; it will be closed. */
   protected abstract onFailed(fault: ConnectionFault): void;
   /** Nothing was in flight for too long. */
@@ -129,7 +133,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   protected start(side: 'server' | 'client'): void {
     const out = this.transmitter.controlOut;
     writeSettings(out, ourSettings(side, this.isLink));
-    writeWindowUpdate(out, 0, this.#data.firstGrant);
+    writeWindowUpdate(out, 0, this.data.firstGrant);
     this.liveness.start();
     this.conn.setHandler(this);
   }
@@ -210,15 +214,15 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
 
   onDataBegin(header: FrameHeader): void {
     if (this.#block.awaits !== 0 || !this.#hasPeerSettings) this.#checkOrder(header);
-    this.#data.begin(header);
+    this.data.begin(header);
   }
 
   onDataPart(chunk: Buffer): void {
-    this.#data.part(chunk);
+    this.data.part(chunk);
   }
 
   onDataDone(header: FrameHeader): void {
-    this.#data.done(header);
+    this.data.done(header);
   }
 
   // StreamHost
@@ -237,7 +241,9 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   }
 
   addHeld(bytes: number): void {
-    this.#data.addHeld(bytes);
+    const wasStalled = this.data.isStalled;
+    this.data.addHeld(bytes);
+    if (wasStalled && !this.data.isStalled) this.onFlowing();
   }
 
   queueDelivery(stream: Http2Stream): void {
@@ -315,6 +321,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   onTick(seconds: number): void {
     this.guard.refill(seconds);
     for (const stream of this.streams.values()) {
+      stream.compact();
       // CVE-2019-9511: windows held at zero.
       if (stream.mayStall || !this.transmitter.isStuck(stream, seconds)) continue;
       const error = new MeshError('idle_timeout', 'peer takes no data', { origin: this.peerOrigin });
@@ -329,7 +336,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
 
   /** Bodies that wait, on their way in and out. */
   protected get bodyBytes(): number {
-    return this.#data.heldBytes + this.transmitter.queuedBytes;
+    return this.data.heldBytes + this.transmitter.queuedBytes;
   }
 
   get hasSettingsAck(): boolean {
@@ -380,6 +387,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     const { streamId, endStream, source, start, end } = this.#block;
     this.message.begin(this.blockKind(streamId));
     const result = this.#decoder.decode(source, start, end, this.message);
+    this.#block.release();
     this.onBlock(streamId, endStream, result);
   }
 

@@ -98,12 +98,19 @@ export function ourSettings(
     [setting.maxHeaderListSize, limits.fieldBytesPerBlock],
   ];
   if (isLink) shared.push([setting.linkVersion, linkVersion], [setting.linkFeatures, ourLinkFeatures]);
+  const firstWindow = firstWindowOf(side, isLink);
+  if (firstWindow !== limits.streamWindow) shared.push([setting.initialWindowSize, firstWindow]);
   if (side === 'client') return [...shared, [setting.enablePush, 0]];
   return [
     ...shared,
     [setting.maxConcurrentStreams, isLink ? limits.linkStreams : limits.plainStreams],
     [setting.enableConnectProtocol, 1],
   ];
+}
+
+/** The receive window with which streams begin. */
+export function firstWindowOf(side: 'server' | 'client', isLink: boolean): number {
+  return side === 'client' && !isLink ? limits.appStreamWindow : limits.streamWindow;
 }
 
 /** Throws where the other sidecar speaks a version of the link's rules that we do not. */

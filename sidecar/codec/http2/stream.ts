@@ -17,6 +17,8 @@ import { ReceiveWindow, type WindowBudget } from './window.ts';
 export interface StreamHost {
   readonly isLink: boolean;
   readonly windowBudget: WindowBudget;
+  /** What the peer may send on a stream at first. */
+  readonly firstWindow: number;
   /** Has the head written at the end of the turn. */
   queueHead(stream: Http2Stream): void;
   /** Has DATA, trailers or the end written when it is the stream's turn. */
@@ -44,8 +46,8 @@ export interface HeadWriter {
   endBlock(offset: number, streamId: number, endStream: boolean): void;
 }
 
-/** A held chunk below this is copied, so that it does not keep the read buffer that it came in. */
-const copyHeldBelow = 4096;
+/** A chunk below this that has to wait is copied at once. */
+const copiedBelow = 4096;
 
 export abstract class Http2Stream {
   id: number;
@@ -112,11 +114,14 @@ export abstract class Http2Stream {
   sendData(chunk: Buffer): boolean {
     if (this.endQueued || !canSend(this.state) || chunk.length === 0) return true;
     if (this.queue.bytes === 0) this.stuckSeconds = 0;
-    this.queue.push(chunk);
+    // What the peer's window does not let out now may stay for long.
+    if (chunk.length >= copiedBelow || this.sendWindow > this.queue.bytes) this.queue.push(chunk);
+    else this.queue.pushCopy(chunk);
     const total = this.host.addQueued(chunk.length);
     this.host.queueData(this);
-    const mark = total > limits.connectionQueueBytes ? limits.streamQueueLowBytes : limits.streamQueueBytes;
-    this.isWaiting = this.queue.bytes > mark;
+    // Behind a window that is shut little need wait: it will be there before the peer's next word.
+    const isScarce = this.sendWindow <= 0 || total > limits.connectionQueueBytes;
+    this.isWaiting = this.queue.bytes >= (isScarce ? limits.streamQueueLowBytes : limits.streamQueueBytes);
     return !this.isWaiting;
   }
 
@@ -169,7 +174,8 @@ export abstract class Http2Stream {
     if (!this.#isPaused && this.#held === undefined) this.deliverData(chunk);
     else {
       this.#held ??= new ChunkQueue();
-      this.#held.push(chunk.length < copyHeldBelow ? Buffer.from(chunk) : chunk);
+      if (chunk.length >= copiedBelow) this.#held.push(chunk);
+      else this.#held.pushCopy(chunk);
       this.host.addHeld(chunk.length);
     }
     return true;
@@ -214,6 +220,12 @@ export abstract class Http2Stream {
     if (increment > 0) this.host.grantWindow(this, increment);
   }
 
+  /** Called once in a while: what waits shall cost little more than its bytes. */
+  compact(): void {
+    this.queue.compact();
+    this.#held?.compact();
+  }
+
   /** Resets the stream for our reasons; nothing is told to the receiver. */
   abandon(code: FaultCode): void {
     if (this.state === 'closed') return;
@@ -246,8 +258,9 @@ export abstract class Http2Stream {
 }
 
 /** A reader that stops with its window wide open must leave room for the connection's other streams. */
-function newWindow({ isLink, windowBudget }: StreamHost): ReceiveWindow {
-  return new ReceiveWindow(windowBudget, isLink ? limits.linkStreamWindowMax : limits.plainStreamWindowMax);
+function newWindow({ isLink, windowBudget, firstWindow }: StreamHost): ReceiveWindow {
+  const maxBytes = isLink ? limits.linkStreamWindowMax : limits.plainStreamWindowMax;
+  return new ReceiveWindow(windowBudget, firstWindow, maxBytes);
 }
 
 /** The code that tells a peer why we gave up on a stream. */

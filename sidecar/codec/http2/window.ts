@@ -34,17 +34,21 @@ export class WindowBudget {
 
 export class ReceiveWindow {
   readonly #budget: WindowBudget;
+  readonly #firstBytes: number;
   readonly #maxBytes: number;
   /** What the peer may still send. */
-  #credit: number = limits.streamWindow;
-  #target: number = limits.streamWindow;
+  #credit: number;
+  #target: number;
   /** Taken from the budget. */
   #grown = 0;
 
-  /** It grows to `maxBytes` at most. */
-  constructor(budget: WindowBudget, maxBytes: number) {
+  /** It grows from `firstBytes` to `maxBytes` at most. */
+  constructor(budget: WindowBudget, firstBytes: number, maxBytes: number) {
     this.#budget = budget;
+    this.#firstBytes = firstBytes;
     this.#maxBytes = maxBytes;
+    this.#credit = firstBytes;
+    this.#target = firstBytes;
   }
 
   /** Counts a DATA frame; false where the peer overran the window. */
@@ -60,7 +64,7 @@ export class ReceiveWindow {
   grant(heldBytes: number): number {
     let due = this.#target - this.#credit - heldBytes;
     if (due < this.#target >>> 1) return 0;
-    if (this.#target === limits.streamWindow) this.settle(heldBytes);
+    if (this.#target === this.#firstBytes) this.settle(heldBytes);
     const next = Math.min(this.#target * 2, this.#maxBytes);
     if (heldBytes === 0 && next > this.#target && this.#budget.take(next - this.#target)) {
       this.#grown += next - this.#target;
@@ -73,7 +77,7 @@ export class ReceiveWindow {
 
   /** The reader stopped: from now on the window is a small one, as soon as the credit that is out is used up. */
   shrink(heldBytes: number): void {
-    this.#target = limits.streamWindow;
+    this.#target = this.#firstBytes;
     this.settle(heldBytes);
   }
 
@@ -85,7 +89,7 @@ export class ReceiveWindow {
 
   /** Returns to the budget what neither the peer's credit nor the held bytes can fill any more. */
   settle(heldBytes: number): void {
-    const needed = Math.max(0, this.#credit + heldBytes - limits.streamWindow);
+    const needed = Math.max(0, this.#credit + heldBytes - this.#firstBytes);
     if (needed >= this.#grown) return;
     this.#budget.giveBack(this.#grown - needed);
     this.#grown = needed;
@@ -106,6 +110,11 @@ export class ConnectionWindow {
     this.#bytes = bytes;
     this.#maxHeldBytes = maxHeldBytes;
     this.#left = bytes;
+  }
+
+  /** Its credit no longer returns on receipt, so every body may have to wait for others' readers. */
+  get isStalled(): boolean {
+    return this.heldBytes > this.#maxHeldBytes;
   }
 
   /** What has to be granted at the beginning, beyond what every connection begins with (RFC 9113 §6.9.2). */
@@ -129,7 +138,7 @@ export class ConnectionWindow {
   }
 
   #due(): number {
-    if (this.#left >= this.#bytes >>> 1 || this.heldBytes > this.#maxHeldBytes) return 0;
+    if (this.#left >= this.#bytes >>> 1 || this.isStalled) return 0;
     const increment = this.#bytes - this.#left;
     this.#left = this.#bytes;
     return increment;

@@ -1,2 +1,4 @@
-/** Loaded before a program by `--import` with `--expose-gc`: on SIGUSR2 it collects its garbage, for tests that measure memory. */
-process.on('SIGUSR2', () => globalThis.gc());
+/** Loaded before a program by `--import`: on SIGUSR2 it gives back what memory it can, for tests that measure what it needs. */
+import { releaseMemory } from '../../../sidecar/memory.ts';
+
+process.on('SIGUSR2', releaseMemory);

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { connectionLimits, peerOf } from '../../../../sidecar/net/socket-conn.ts';
-import { connPair, RecordingHandler } from '../../../support/conn-pair.ts';
+import { releaseMemory } from '../../../../sidecar/memory.ts';
+import {
+  connectionLimits,
+  crowdedConns,
+  crowdedMarkBytes,
+  peerOf,
+} from '../../../../sidecar/net/socket-conn.ts';
+import { connPair, RecordingHandler, testServices } from '../../../support/conn-pair.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { guardLeaks } from '../../../support/leak-guard.ts';
 
@@ -59,6 +65,55 @@ describe('SocketConn', () => {
     assert.equal(handler.writable, 0);
     client.resume();
     await eventually(() => handler.writable === 1 && !conn.isFull);
+  });
+
+  it('keeps of what has to wait no more than its bytes where many others are full', async (t) => {
+    const { conn, client } = await connPair(t, { ...testServices(), full: { count: crowdedConns } });
+    conn.setHandler(new RecordingHandler());
+    client.pause();
+    const kept: WeakRef<ArrayBufferLike>[] = [];
+    const writePart = () => {
+      const whole = Buffer.alloc(256 * 1024);
+      kept.push(new WeakRef(whole.buffer));
+      conn.write(whole.subarray(0, 20_000));
+    };
+    await eventually(
+      () => {
+        if (!conn.isFull) writePart();
+        return conn.isFull;
+      },
+      { everyMs: 1 },
+    );
+    await new Promise((resolve) => setImmediate(resolve));
+    releaseMemory();
+    assert.ok(kept.length > 3);
+    assert.equal(kept.filter((ref) => ref.deref() !== undefined).length, 0);
+  });
+
+  it('is full earlier where many others are, and counts among them until there is room or it is gone', async (t) => {
+    const full = { count: crowdedConns };
+    const { conn, client } = await connPair(t, { ...testServices(), full });
+    const handler = new RecordingHandler();
+    conn.setHandler(handler);
+    client.pause();
+    const chunk = Buffer.alloc(crowdedMarkBytes / 2);
+    const fill = () =>
+      eventually(
+        () => {
+          if (!conn.isFull) conn.write(chunk);
+          return conn.isFull && full.count === crowdedConns + 1;
+        },
+        { everyMs: 1 },
+      );
+    await fill();
+    assert.ok(conn.unsentBytes < connectionLimits.highMarkBytes, `${conn.unsentBytes} bytes`);
+    client.resume();
+    await eventually(() => handler.writable === 1 && full.count === crowdedConns);
+    client.pause();
+    await fill();
+    conn.destroy();
+    await eventually(() => handler.closed === 1);
+    assert.equal(full.count, crowdedConns);
   });
 
   it('gives up a connection whose writer ignores that it is full', async (t) => {

@@ -217,7 +217,7 @@ describe('ServerSession', () => {
   });
 
   it("says wait when a stream's queue is full, and go on when it has room", () => {
-    const { peer, acceptor } = playClient(plain, [[4, 0]]);
+    const { peer, acceptor } = playClient(plain, [[4, 1]]);
     peer.send(headers(1, get));
     const [request] = acceptor.requests;
     request?.stream.sendResponse(responseHead(), false);
@@ -226,6 +226,17 @@ describe('ServerSession', () => {
     peer.send(windowUpdate(1, 60_000));
     assert.equal(request?.writable, 0);
     peer.send(windowUpdate(1, 60_000), windowUpdate(0, 1_000_000));
+    assert.equal(request?.writable, 1);
+  });
+
+  it('says wait much earlier where the window is shut', () => {
+    const { peer, acceptor } = playClient(plain, [[4, 0]]);
+    peer.send(headers(1, get));
+    const [request] = acceptor.requests;
+    request?.stream.sendResponse(responseHead(), false);
+    assert.equal(request?.stream.sendData(Buffer.alloc(10_000)), true);
+    assert.equal(request?.stream.sendData(Buffer.alloc(10_000)), false);
+    peer.send(windowUpdate(1, 20_000));
     assert.equal(request?.writable, 1);
   });
 

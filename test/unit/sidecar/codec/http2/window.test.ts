@@ -12,7 +12,7 @@ const wholeBytes = 16 * 1024 * 1024;
 /** A window whose reader kept up for a while. */
 function grownWindow() {
   const budget = new WindowBudget(wholeBytes);
-  const window = new ReceiveWindow(budget, limits.linkStreamWindowMax);
+  const window = new ReceiveWindow(budget, limits.streamWindow, limits.linkStreamWindowMax);
   let credit = limits.streamWindow;
   for (let n = 0; n < 200; n++) {
     assert.ok(window.receive(frameBytes));
