@@ -163,9 +163,9 @@ export class ServerSession extends Session implements ServerConnection {
     if (this.#drain === 'last' && this.streams.size === 0) this.transmitter.finish();
   }
 
-  /** The client sends nothing more: whole requests are still answered, the others never will be whole. */
   protected override onFlowing(): void {}
 
+  /** The client sends nothing more: whole requests are still answered, the others never will be whole. */
   protected override onPeerFin(): void {
     const error = new MeshError('connection_closed', 'connection closed by peer', { origin: 'downstream' });
     for (const stream of this.streams.values()) {
