@@ -22,7 +22,7 @@ import type {
   ResponseReceiver,
   ServerStream,
 } from '../codec/codec.ts';
-import { Field, fieldKind, fieldValue } from '../codec/field.ts';
+import { Field, fieldValue } from '../codec/field.ts';
 import type { Filter } from '../filter/filter.ts';
 import type { TimerOwner } from '../net/timer-wheel.ts';
 import { flag } from '../observe/flags.ts';
@@ -31,8 +31,10 @@ import type { SeriesSet } from '../observe/series.ts';
 import type { Forwarding, Runtime } from '../runtime/runtime.ts';
 import { bodyTooLong, isTooLong } from './body-bound.ts';
 import { Deadlines } from './deadlines.ts';
-import { grpcStatusIn, grpcTimeoutMs, isGrpcType, passOnTimeout, smallNumber } from './grpc.ts';
+import { grpcStatusIn, passOnTimeout } from './grpc.ts';
 import { recordEnd } from './record.ts';
+import { RequestBody } from './request-body.ts';
+import { type RequestFindings, readFields } from './request-fields.ts';
 import { type Answer, answerFor, endWithStatus, respond } from './respond.ts';
 import { mayRetry, retryLimits } from './retry.ts';
 import type { ServeContext } from './serve.ts';
@@ -41,7 +43,14 @@ import { viaFor } from './stamp.ts';
 export type Stage = 'planning' | 'connecting' | 'waiting' | 'responding' | 'done';
 
 export class Exchange
-  implements RequestReceiver, ResponseReceiver, ConnectionWaiter, TimerOwner, RequestView, Outcome
+  implements
+    RequestReceiver,
+    ResponseReceiver,
+    ConnectionWaiter,
+    TimerOwner,
+    RequestView,
+    RequestFindings,
+    Outcome
 {
   readonly head: RequestHead;
   readonly context: ServeContext;
@@ -51,7 +60,7 @@ export class Exchange
   stage: Stage = 'planning';
   requestId = '';
   isGrpc = false;
-  /** The receiver's port that is meant on a link, or -1. */
+  callerMs = -1;
   linkPort: number;
   /** The port of this workload that is asked for, or -1; the inbound planner sets it. */
   receiverPort = -1;
@@ -76,19 +85,12 @@ export class Exchange
   #host: Host | undefined;
   #upstream: ClientStream | undefined;
   #connection: ClientConnection | undefined;
-  /** Request body kept until a connection is there, and while the request may have to be sent again. */
-  #held: Buffer[] | undefined;
-  #heldBytes = 0;
-  #mayReplay: boolean;
-  #requestEnded: boolean;
-  #requestTrailers: readonly Field[] | undefined;
+  /** Undefined where the request has none. */
+  readonly #body: RequestBody | undefined;
   #responseEnded = false;
-  #requestPaused = false;
   #portFieldAt = -1;
   #isMtls = false;
   readonly #deadlines = new Deadlines(this);
-  /** What a gRPC caller allows by `grpc-timeout`, or -1. */
-  #callerMs = -1;
   /** Neighbours in the context's list of live exchanges (`live-list.ts`). */
   previous: Exchange | undefined;
   next: Exchange | undefined;
@@ -99,10 +101,10 @@ export class Exchange
     this.head = head;
     this.linkPort = context.linkPort;
     this.#stream = stream;
-    this.#requestEnded = end;
-    this.#mayReplay = true;
+    this.#body = end ? undefined : new RequestBody(stream);
     this.startedMs = context.proxy.clock.nowMs();
-    this.#readFields();
+    readFields(head.fields, this);
+    if (this.requestId === '') this.#stampRequestId();
     context.proxy.metrics.active++;
     context.proxy.live.add(this);
   }
@@ -126,8 +128,8 @@ export class Exchange
     const requestMs = forwarding.requestMs ?? timeouts.requestMs;
     const deadlines = this.#deadlines;
     if (requestMs > 0) deadlines.requestMs = this.startedMs + requestMs;
-    if (this.#callerMs >= 0)
-      deadlines.requestMs = Math.min(deadlines.requestMs, this.startedMs + this.#callerMs);
+    if (this.callerMs >= 0)
+      deadlines.requestMs = Math.min(deadlines.requestMs, this.startedMs + this.callerMs);
     deadlines.boundIdle(this.startedMs, timeouts.idleMs);
     this.#connect(undefined, undefined);
   }
@@ -198,21 +200,15 @@ export class Exchange
     this.#connection = connection;
     const host = this.#host as Host;
     if (host.portField !== undefined) this.#setPortField(host.portField);
-    if (this.#callerMs >= 0)
+    if (this.callerMs >= 0)
       passOnTimeout(this.head.fields, this.#deadlines.requestMs - this.context.proxy.clock.nowMs());
-    const end = this.#requestEnded && this.#heldBytes === 0 && this.#requestTrailers === undefined;
+    const body = this.#body;
+    const end = body === undefined || body.isEmpty;
     const upstream = connection.request(this.head, end, this);
     // The codec may have failed the request within the call.
     if (this.#connection !== connection) return;
     this.#upstream = upstream;
-    if (end) return;
-    const held = this.#held;
-    let isFull = false;
-    if (held !== undefined) for (const chunk of held) if (!upstream.sendData(chunk)) isFull = true;
-    if (!this.#mayReplay) this.#held = undefined;
-    if (this.#requestEnded) upstream.sendEnd(this.#requestTrailers);
-    else if (isFull) this.#pauseRequest();
-    else this.#resumeRequest();
+    if (!end) body.sendTo(upstream);
   }
 
   onConnectFailed(error: MeshError): void {
@@ -223,20 +219,12 @@ export class Exchange
     this.requestBytes += chunk.length;
     if (isTooLong(this.head, this.requestBytes)) this.abort(bodyTooLong());
     if (this.stage === 'done') return;
-    const upstream = this.#upstream;
-    if (this.#mayReplay || upstream === undefined) this.#hold(chunk);
-    if (upstream === undefined) {
-      if (this.#heldBytes >= retryLimits.maxReplayBytes) this.#pauseRequest();
-    } else if (!upstream.sendData(chunk)) {
-      this.#pauseRequest();
-    }
+    this.#body?.take(chunk, this.#upstream);
   }
 
   onRequestEnd(trailers: readonly Field[] | undefined): void {
     if (this.stage === 'done') return;
-    this.#requestEnded = true;
-    this.#requestTrailers = trailers;
-    this.#upstream?.sendEnd(trailers);
+    this.#body?.end(trailers, this.#upstream);
     if (this.#responseEnded) this.#finish();
   }
 
@@ -261,8 +249,7 @@ export class Exchange
   onResponse(head: ResponseHead, end: boolean): void {
     if (this.stage !== 'waiting') return;
     this.stage = 'responding';
-    this.#mayReplay = false;
-    this.#held = undefined;
+    this.#body?.letGo();
     this.firstByteMs = this.context.proxy.clock.nowMs() - this.startedMs;
     this.status = head.status;
     if (this.isGrpc) this.grpcStatus = grpcStatusIn(head.fields);
@@ -297,7 +284,8 @@ export class Exchange
       return;
     }
     const policy = this.#forwarding?.cluster.description.retry;
-    if (this.#mayReplay && policy && mayRetry(error, this.head.method, this.attempts, policy)) {
+    const mayReplay = this.#body === undefined || this.#body.mayReplay;
+    if (mayReplay && policy && mayRetry(error, this.head.method, this.attempts, policy)) {
       this.#connect(this.#releaseHost(), error);
       return;
     }
@@ -306,7 +294,7 @@ export class Exchange
   }
 
   onRequestWritable(): void {
-    this.#resumeRequest();
+    if (this.stage !== 'done') this.#body?.resume();
   }
 
   // ── TimerEntry ──────────────────────────────────────────────────────────────────────────────────────────
@@ -392,6 +380,11 @@ export class Exchange
     });
   }
 
+  #stampRequestId(): void {
+    this.requestId = this.context.proxy.requestIds.next();
+    this.head.fields.push(new Field('x-request-id', this.requestId));
+  }
+
   #stampVia(head: ResponseHead): void {
     const { endpoint } = this.#host as Host;
     head.fields.push(viaFor(versionFor(endpoint, (this.#forwarding as Forwarding).cluster.description)));
@@ -400,8 +393,9 @@ export class Exchange
   #endResponse(): void {
     this.#responseEnded = true;
     // Bytes of an accepted upgrade may still flow towards the upstream.
-    if (this.status === 101 && !this.#requestEnded) return;
-    if (!this.#requestEnded) {
+    const isRequestEnded = this.#body === undefined || this.#body.isEnded;
+    if (this.status === 101 && !isRequestEnded) return;
+    if (!isRequestEnded) {
       // The answer is complete, so what is left of the request is of no use to the upstream (RFC 9113 §8.1).
       this.#upstream?.cancel(
         new MeshError('stream_reset', 'answered before the request ended', { origin: 'local' }),
@@ -433,7 +427,7 @@ export class Exchange
     this.#deadlines.disarm(proxy.timers);
     this.#upstream = undefined;
     this.#connection = undefined;
-    this.#held = undefined;
+    this.#body?.letGo();
     this.#releaseHost();
     if (this.#forwarding !== undefined) this.#forwarding.cluster.active--;
     proxy.live.remove(this);
@@ -443,58 +437,8 @@ export class Exchange
     recordEnd(proxy, series, this, this.isGrpc);
   }
 
-  #hold(chunk: Buffer): void {
-    this.#held ??= [];
-    this.#held.push(chunk);
-    this.#heldBytes += chunk.length;
-    if (this.#heldBytes > retryLimits.maxReplayBytes && this.#upstream !== undefined) {
-      this.#mayReplay = false;
-      this.#held = undefined;
-    }
-  }
-
-  #pauseRequest(): void {
-    if (this.#requestPaused) return;
-    this.#requestPaused = true;
-    this.#stream.pauseRequest();
-  }
-
-  #resumeRequest(): void {
-    if (!this.#requestPaused || this.stage === 'done') return;
-    this.#requestPaused = false;
-    this.#stream.resumeRequest();
-  }
-
   #setPortField(field: Field): void {
     if (this.#portFieldAt < 0) this.#portFieldAt = this.head.fields.push(field) - 1;
     else this.head.fields[this.#portFieldAt] = field;
-  }
-
-  /** One pass over the fields for all that the path itself needs to know. */
-  #readFields(): void {
-    const fields = this.head.fields;
-    for (let at = 0; at < fields.length; at++) {
-      const field = fields[at] as Field;
-      switch (field.kind) {
-        case fieldKind.requestId:
-          this.requestId = field.value;
-          break;
-        case fieldKind.contentType:
-          this.isGrpc = isGrpcType(field.value);
-          break;
-        case fieldKind.grpcTimeout:
-          this.#callerMs = grpcTimeoutMs(field.value);
-          break;
-        case fieldKind.heddlePort:
-          this.linkPort = smallNumber(field.value);
-          fields.splice(at--, 1);
-          break;
-      }
-    }
-    if (!this.isGrpc) this.#callerMs = -1;
-    if (this.requestId === '') {
-      this.requestId = this.context.proxy.requestIds.next();
-      fields.push(new Field('x-request-id', this.requestId));
-    }
   }
 }
