@@ -346,6 +346,13 @@ export class Exchange
   /** Elsewhere than at `failed`, where there is another. */
   #connect(failed: Host | undefined, error: MeshError | undefined): void {
     const { cluster, attemptMs } = this.#forwarding as Forwarding;
+    const { clock, timers } = this.context.proxy;
+    const nowMs = clock.nowMs();
+    const late = this.#deadlines.passed(nowMs, this.requestBytes);
+    if (late !== undefined) {
+      this.refuse(late);
+      return;
+    }
     const host = cluster.pick(failed);
     this.stage = 'connecting';
     if (host === undefined) {
@@ -365,8 +372,6 @@ export class Exchange
     this.endpoint = host.endpoint.id;
     this.#isMtls = this.context.peer.tls !== undefined || host.endpoint.transport !== 'plain';
     host.active++;
-    const { clock, timers } = this.context.proxy;
-    const nowMs = clock.nowMs();
     if (attemptMs !== undefined && attemptMs > 0) this.#deadlines.attemptMs = nowMs + attemptMs;
     this.#deadlines.arm(timers, nowMs);
     if (host === failed && error?.retry === 'if_idempotent') this.#acquireSoon(host);

@@ -247,6 +247,16 @@ describe('gRPC through a pair of sidecars', () => {
     await eventually(() => /"path":"\/test.Echo\/Hang".*"grpcStatus":4/.test(receiver.stdout));
   });
 
+  it('answers at once where the deadline has passed already, and asks nobody', async (t) => {
+    const client = await startGrpc(t);
+    const reply = await callRaw(t, '/test.Echo/Unavailable', { 'grpc-timeout': '0S' });
+    assert.deepEqual(reply.status, ['200', String(status.DEADLINE_EXCEEDED)]);
+    await assert.rejects(callUnary(client, '/test.Echo/Fail', Buffer.alloc(0)), { code: status.NOT_FOUND });
+    await eventually(() => receiver.stdout.includes('/test.Echo/Fail'));
+    assert.ok(!receiver.stdout.includes('/test.Echo/Unavailable'), "the receiver's sidecar saw nothing");
+    assert.equal(seen.unavailable, 0);
+  });
+
   it('holds a call to its route where the caller allows more', async (t) => {
     await startGrpc(t, { requestMs: 300 });
     const reply = await callRaw(t, '/test.Echo/Hang', { 'grpc-timeout': '5M' });
