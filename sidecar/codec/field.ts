@@ -89,7 +89,7 @@ export class Field {
   readonly name: string;
   readonly value: string;
   readonly kind: FieldKind;
-  /** The field as an HTTP/1.1 line, CRLF included. */
+  /** The field as an HTTP/1.1 line, CRLF included; nothing of the mesh's own, which applications are not shown. */
   readonly line: string;
   /** A small integer that no other live memoised field has, or -1 or `neverIndexedSlot`; encoders key tables by it. */
   readonly slot: number;
@@ -99,7 +99,7 @@ export class Field {
     this.name = name;
     this.value = value;
     this.kind = kind;
-    this.line = `${name}: ${value}\r\n`;
+    this.line = kind === fieldKind.heddle ? '' : `${name}: ${value}\r\n`;
     this.slot = slot;
   }
 }

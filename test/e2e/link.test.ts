@@ -84,6 +84,13 @@ describe('a link', () => {
       apps.map(({ seen }) => seen.length),
       [1, 1],
     );
+    // What is ours goes no farther, known or not.
+    await askBy(session, { 'heddle-version': '2', 'heddle-x': '1' });
+    const names = Object.keys(apps[0]?.seen.at(-1)?.headers ?? { heddle: 'nothing seen' });
+    assert.deepEqual(
+      names.filter((name) => name.startsWith('heddle')),
+      [],
+    );
     // What names something else is not led to what the handshake named.
     for (const port of ['82', 'eighty']) {
       assert.equal((await askBy(session, { 'heddle-port': port })).status, 404);

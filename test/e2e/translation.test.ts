@@ -112,6 +112,44 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
       assert.equal(trailers['content-length'], undefined);
     });
 
+    it(`tells an HTTP/1.1 caller what a 426 asks it to become, ${door}`, async (t) => {
+      fresh(t);
+      const asking = (more: string) =>
+        `HTTP/1.1 426 Upgrade Required\r\n${more}Heddle-Upgrade: x/1\r\nContent-Length: 0\r\n\r\n`;
+      const client = new RawClient(port());
+      defer(t, () => client.destroy());
+      const answerTo = async (script: string, connection: string) => {
+        upstream.script = () => script;
+        const answered = client.text.length;
+        await client.send([`GET / HTTP/1.1\r\nHost: shop\r\nConnection: ${connection}\r\n\r\n`]);
+        await eventually(() => client.text.endsWith('\r\n\r\n') && client.text.length > answered);
+        const [start, ...lines] = client.text.slice(answered).trim().split('\r\n');
+        return [start, ...lines.filter((line) => /^(?:connection|upgrade|heddle)/.test(line))];
+      };
+      const line = 'HTTP/1.1 426 Upgrade Required';
+      const both = 'Connection: Upgrade\r\nUpgrade: tls/1.3\r\nUpgrade: foo/2\r\n';
+      assert.deepEqual(await answerTo(asking(both), 'x'), [
+        line,
+        'connection: upgrade',
+        'upgrade: tls/1.3,foo/2',
+      ]);
+      assert.deepEqual(await answerTo(asking(''), 'x'), [line]);
+      // On other answers it is an offer, of something that we would not carry.
+      assert.deepEqual(await answerTo(asking(both).replace('426 Upgrade Required', '404 Not Found'), 'x'), [
+        'HTTP/1.1 404 Not Found',
+      ]);
+      assert.deepEqual(await answerTo(asking('Upgrade: foo/2\r\n'), 'close'), [
+        line,
+        'connection: close, upgrade',
+        'upgrade: foo/2',
+      ]);
+      upstream.script = () => asking(both);
+      // HTTP/2 knows no such field (RFC 9113 §8.2.2).
+      const { head } = await ask(open(t, port()), { ':path': '/' });
+      const names = Object.keys(head).filter((name) => /^(?:connection|upgrade|heddle)/.test(name));
+      assert.deepEqual([head[':status'], names], [426, []]);
+    });
+
     it(`shows an answer that was cut as a reset, ${door}`, async (t) => {
       fresh(t);
       for (const cut of [

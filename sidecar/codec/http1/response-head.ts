@@ -9,6 +9,7 @@ import { FieldLines } from './field-lines.ts';
 import { chunked, framingOf, noLength } from './framing.ts';
 import { limits } from './limits.ts';
 import { Refusal } from './refusal.ts';
+import { upgradeOffer, upgradeRequired } from './upgrade-offer.ts';
 
 /** What the answer is an answer to. */
 export interface Asked {
@@ -85,6 +86,9 @@ export class ResponseParser {
       fields: withoutNominated(lines.fields, options.nominated),
       contentLength: framing < 0 || status === 204 || status < 200 ? -1 : framing,
     };
+    if (status === upgradeRequired && lines.has(fieldKind.upgrade)) {
+      this.head.fields.push(upgradeOffer(lines.list(fieldKind.upgrade)));
+    }
     if (status === 101) this.#checkSwitch(asked, options.upgrade);
     // RFC 9112 §6.3 (1): these have no body whatever their fields say.
     if (asked.method === 'HEAD' || status === 204 || status === 304 || status < 200) this.framing = 0;

@@ -5,6 +5,7 @@
  */
 import type { RequestHead, ResponseHead } from '../codec.ts';
 import type { BodyMode } from './body-writer.ts';
+import { offeredProtocols, upgradeRequired } from './upgrade-offer.ts';
 
 /** For people who read traces; nothing depends on them (RFC 9112 §4). */
 const reasons: Readonly<Record<number, string>> = {
@@ -111,8 +112,15 @@ export function responseText(
   if (mode === 'chunked') text += 'transfer-encoding: chunked\r\n';
   else if (mode === 'none') text += lengthOfNone(head, context);
   else if (mode === 'length') text += `content-length: ${head.contentLength}\r\n`;
-  if (close) text += 'connection: close\r\n';
+  if (head.status === upgradeRequired) text += upgradeLines(head, close);
+  else if (close) text += 'connection: close\r\n';
   return `${text}\r\n`;
+}
+
+function upgradeLines(head: ResponseHead, close: boolean): string {
+  const protocols = offeredProtocols(head);
+  if (protocols === undefined) return close ? 'connection: close\r\n' : '';
+  return `connection: ${close ? 'close, upgrade' : 'upgrade'}\r\nupgrade: ${protocols}\r\n`;
 }
 
 export function informationalText(head: ResponseHead): string {

@@ -314,7 +314,7 @@ function indexingOf(field: Field): Indexing {
       break;
     default:
   }
-  return field.line.length > limits.indexedLineBytes ? 'plain' : 'repeats';
+  return field.name.length + field.value.length > limits.indexedLineBytes ? 'plain' : 'repeats';
 }
 
 /** The static table's index of a status, or 0. */
