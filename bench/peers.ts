@@ -2,7 +2,7 @@
  * Heddle beside nginx, HAProxy and Envoy, as one plaintext hop and as an mTLS pair, in one run on this machine:
  * CPU time per request, latency, memory, and what a large configuration costs. Prints the budgets' verdicts and exits with 1 when one is missed.
  *
- *   node bench/peers.ts [--quick] [--only hop|pair] [--seconds 3] [--rounds 3] [--connections 1,64,256]
+ *   node bench/peers.ts [--quick] [--only hop|pair] [--seconds 1] [--rounds 8] [--connections 1,64,256]
  *                       [--source] [--out bench/results]
  *
  * Envoy takes part where the variable ENVOY names its binary or `envoy` is on PATH.
@@ -76,13 +76,11 @@ async function measureAll(lab: Lab, backend: Backend, plan: Plan): Promise<Measu
   }
   const { folder } = lab;
   const results: Measurement[] = [];
-  const warm = new Set<Contender>();
   for (const load of plan.loads) {
     const able = running.filter(({ contender }) => canTake(contender, load));
     const measured = new Map<Contender, Measurement[]>(able.map(({ contender }) => [contender, []]));
     for (const { contender, at } of able) {
-      if (warm.has(contender)) continue;
-      warm.add(contender);
+      print(`${contender.shape} ${contender.name}, ${load.name}, warm-up`);
       const most = { ...load, connections: Math.max(load.connections, 16) };
       await runLoad(at.port, most, { seconds: firstWarmUpSeconds, folder });
     }
@@ -121,8 +119,8 @@ function readPlan(): Plan {
     throw new Error(`--only is hop or pair, not ${only}`);
   }
   return {
-    seconds: Number(values.seconds ?? (quick ? 2 : 3)),
-    rounds: Number(values.rounds ?? (quick ? 1 : 3)),
+    seconds: Number(values.seconds ?? (quick ? 2 : 1)),
+    rounds: Number(values.rounds ?? (quick ? 1 : 8)),
     loads: loads((values.connections ?? (quick ? '64' : '1,64,256')).split(',').map(Number), !quick),
     only,
     withOwn: !quick && only === undefined,

@@ -19,8 +19,8 @@ export interface Measurement {
   readonly errors: number;
 }
 
-/** Everyone has seen requests for so long before the first measurement: compilers have done their work by then. */
-export const firstWarmUpSeconds = 5;
+/** Everyone has had each load for so long before its first measurement: compilers have done most of their work by then. */
+export const firstWarmUpSeconds = 4;
 const warmUpSeconds = 1;
 
 export async function measure(

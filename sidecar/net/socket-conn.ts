@@ -11,7 +11,7 @@ import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
 import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
 import type { DescriptorBudget } from './descriptors.ts';
 import { connectionError } from './node-errors.ts';
-import { pauseReading, readIntoShared, readsBeforeShared, smallReadBytes } from './read-buffer.ts';
+import { leaveReads, pauseReading, readsBeforeTaken, takeReads } from './read-buffer.ts';
 import { noteReadBuffer } from './read-garbage.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
 import { belowOf, finishUnlessCut, isCut } from './tls-cut.ts';
@@ -34,6 +34,8 @@ export const crowdedMarkBytes = 64 * 1024;
 export const crowdedConns = 64;
 /** Bytes up to here become text, which is cheaper than a buffer of their own. */
 const textBelowBytes = 2048;
+/** So much leaves at once, while it is in the processor's cache, and not at the end of the turn. */
+const earlyWriteBytes = 64 * 1024;
 /** Pieces up to here in sum are copied into one buffer. */
 const joinBelowBytes = 16 * 1024;
 
@@ -81,8 +83,8 @@ export class SocketConn implements Conn, Flushable {
   #pieces: (string | Buffer)[] | undefined = undefined;
   #queuedBytes = 0;
   #writerWaits = false;
-  /** In a row. */
-  #smallReads = 0;
+  /** Those by Node's own way. */
+  #reads = 0;
   #peerEnded = false;
   #fin: Fin = 'none';
   #error: MeshError | undefined = undefined;
@@ -151,7 +153,18 @@ export class SocketConn implements Conn, Flushable {
     if (this.#pieces !== undefined) this.#pieces.push(bytes);
     else if (bytes.length <= textBelowBytes) this.#text += bytes.toString('latin1');
     else this.#pieces = [bytes];
-    if (!this.flushScheduled) this.#services.flusher.schedule(this);
+    if (this.#queuedBytes >= earlyWriteBytes && this.#canWriteNow()) this.flush();
+    else if (!this.flushScheduled) this.#services.flusher.schedule(this);
+  }
+
+  /** Over TLS a second write of a turn would wait for the first to end, and that takes a turn. */
+  #canWriteNow(): boolean {
+    const socket = this.#socket;
+    return (
+      !this.#writerWaits &&
+      socket.writableLength === 0 &&
+      (socket as { encrypted?: boolean }).encrypted !== true
+    );
   }
 
   flush(): void {
@@ -232,11 +245,10 @@ export class SocketConn implements Conn, Flushable {
     this.#socket.resume();
   }
 
-  /** For the socket's listeners only, like the seven below. Looks at what the connection carries. */
+  /** For the socket's listeners only, like the seven below. */
   noteRead(size: number): void {
     noteReadBuffer(size);
-    if (size > smallReadBytes) this.#smallReads = 0;
-    else if (++this.#smallReads === readsBeforeShared) readIntoShared(this.#socket, this);
+    if (++this.#reads === readsBeforeTaken) takeReads(this.#socket, this);
   }
 
   received(chunk: Buffer): void {
@@ -298,6 +310,7 @@ export class SocketConn implements Conn, Flushable {
   closed(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    leaveReads(this.#socket);
     this.#stopWaiting();
     this.#linger?.end();
     this.#linger = undefined;

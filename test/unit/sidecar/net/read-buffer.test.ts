@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { describe, it } from 'node:test';
+import { collectGarbage } from '../../../../kit/collector.ts';
 import type { ConnHandler } from '../../../../sidecar/net/conn.ts';
-import { readsBeforeShared } from '../../../../sidecar/net/read-buffer.ts';
-import { connPair } from '../../../support/conn-pair.ts';
+import { maxOwners, readsBeforeTaken } from '../../../../sidecar/net/read-buffer.ts';
+import { SocketConn } from '../../../../sidecar/net/socket-conn.ts';
+import { type ConnPair, connPair, testServices } from '../../../support/conn-pair.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { guardLeaks } from '../../../support/leak-guard.ts';
+import { tlsPair } from '../../../support/tls-pair.ts';
 
 guardLeaks();
 
@@ -37,10 +40,10 @@ function noise(size: number): Buffer {
   return Buffer.concat(blocks).subarray(0, size);
 }
 
-/** From here on the connection reads into the shared buffer; returns how many bytes came. */
-async function showSmallReads(client: Socket, keeper: Keeper): Promise<number> {
+/** From here on the connection's reads are taken; returns how many bytes came. */
+async function showSmallReads(client: Duplex, keeper: Keeper): Promise<number> {
   const before = keeper.bytes;
-  for (let n = 1; n <= readsBeforeShared + 1; n++) {
+  for (let n = 1; n <= readsBeforeTaken + 1; n++) {
     client.write('small');
     await eventually(() => keeper.bytes === before + 5 * n);
   }
@@ -49,7 +52,7 @@ async function showSmallReads(client: Socket, keeper: Keeper): Promise<number> {
   return sent;
 }
 
-describe('readIntoShared', () => {
+describe('takeReads', () => {
   it('gives small reads that stay as they were when others follow', async (t) => {
     const { conn, client } = await connPair(t);
     const keeper = new Keeper();
@@ -74,6 +77,22 @@ describe('readIntoShared', () => {
     client.write(all.subarray(2_000_000, 2_000_100));
     await eventually(() => keeper.bytes === first + 2_000_100);
     client.end(all.subarray(2_000_100));
+    await eventually(() => keeper.ended);
+    assert.deepEqual(Buffer.concat(keeper.chunks), all);
+  });
+
+  it('gives a large body over TLS whole, between small reads', async (t) => {
+    const { socket, peer: client } = await tlsPair(t);
+    const conn = new SocketConn(socket, testServices(), { origin: 'upstream' });
+    const keeper = new Keeper();
+    conn.setHandler(keeper);
+    const all = noise(2_000_000);
+    const first = await showSmallReads(client, keeper);
+    client.write(all.subarray(0, 1_500_000));
+    await eventually(() => keeper.bytes === first + 1_500_000);
+    client.write(all.subarray(1_500_000, 1_500_100));
+    await eventually(() => keeper.bytes === first + 1_500_100);
+    client.end(all.subarray(1_500_100));
     await eventually(() => keeper.ended);
     assert.deepEqual(Buffer.concat(keeper.chunks), all);
   });
@@ -110,4 +129,40 @@ describe('readIntoShared', () => {
     conn.resume();
     await eventually(() => keeper.bytes === 32 * 1024 * 1024 + first);
   });
+
+  it('keeps few buffers for connections that have read large pieces and are idle, and none for closed ones', async (t) => {
+    const count = maxOwners + 100;
+    const pieceBytes = 256 * 1024;
+    const pairs = await Promise.all(Array.from({ length: count }, () => connPair(t)));
+    const before = externalBytes();
+    const readLarge = async ({ conn, client }: ConnPair) => {
+      const keeper = new Keeper();
+      keeper.onChunk = () => keeper.chunks.splice(0);
+      conn.setHandler(keeper);
+      const sent = (await showSmallReads(client, keeper)) + pieceBytes;
+      client.write(Buffer.alloc(pieceBytes));
+      await eventually(() => keeper.bytes === sent);
+    };
+    await Promise.all(pairs.map(readLarge));
+    // Each has one of 64 KiB; without a bound all would.
+    const kept = externalBytes() - before;
+    assert.ok(kept <= (maxOwners + 32) * 64 * 1024, `${kept} bytes kept by ${count} idle connections`);
+    for (const { conn } of pairs) conn.destroy();
+    await eventually(() => externalBytes() - before <= 32 * 64 * 1024);
+    // Their places are free: another may have one again, and gets all it was sent.
+    const { conn, client } = await connPair(t);
+    const keeper = new Keeper();
+    conn.setHandler(keeper);
+    await showSmallReads(client, keeper);
+    const all = noise(1_000_000);
+    client.end(all);
+    await eventually(() => keeper.ended);
+    assert.deepEqual(Buffer.concat(keeper.chunks), all);
+  });
 });
+
+/** What buffers outside the heap take, without garbage. */
+function externalBytes(): number {
+  collectGarbage({ type: 'major', execution: 'sync' });
+  return process.memoryUsage().arrayBuffers;
+}

@@ -35,6 +35,22 @@ describe('SocketConn', () => {
     await eventually(() => Buffer.concat(got).length === expected.length + 3001);
   });
 
+  it('sends a large piece before the turn ends, behind the text that came before it', async (t) => {
+    const { conn, client } = await connPair(t);
+    conn.setHandler(new RecordingHandler());
+    const got: Buffer[] = [];
+    client.on('data', (chunk: Buffer) => got.push(chunk));
+    const large = Buffer.alloc(64 * 1024, 0xe9);
+    conn.writeText('head ');
+    conn.write(large);
+    assert.equal(conn.unsentBytes, 0);
+    conn.writeText(' tail');
+    assert.equal(conn.unsentBytes, 5);
+    const expected = `head ${large.toString('latin1')} tail`;
+    await eventually(() => Buffer.concat(got).length === expected.length);
+    assert.equal(Buffer.concat(got).toString('latin1'), expected);
+  });
+
   it('keeps sending after the peer ended, and reading after it finished itself', async (t) => {
     const { conn, client } = await connPair(t);
     const handler = new RecordingHandler();
