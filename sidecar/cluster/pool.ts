@@ -39,6 +39,8 @@ export class Pool {
   readonly #entries = new Set<Entry>();
   #waiting: ConnectionWaiter[] = [];
   #dialling = 0;
+  /** Connected, and not yet able to take a request: an HTTP/2 peer speaks first. */
+  #beginning = 0;
   #isClosed = false;
 
   constructor(options: PoolOptions) {
@@ -118,7 +120,10 @@ export class Pool {
   onAvailable(entry: Entry): void {
     const connection = entry.connection;
     if (connection === undefined) return;
-    entry.wasAvailable ||= connection.available > 0;
+    if (!entry.wasAvailable && connection.available > 0) {
+      entry.wasAvailable = true;
+      this.#beginning--;
+    }
     while (this.#waiting.length > 0 && connection.available > 0) {
       (this.#waiting.shift() as ConnectionWaiter).onConnection(connection);
     }
@@ -140,7 +145,10 @@ export class Pool {
     // A connection that closed before it could take a request (a peer that refuses our certificate does that,
     // RFC 8446 §4.4.2) counts as a failed dial, or the line would dial for ever.
     if (entry.wasAvailable) this.#dialForWaiting();
-    else this.#failAfterDial(error ?? closedAtOnce());
+    else {
+      this.#beginning--;
+      this.#failAfterDial(error ?? closedAtOnce());
+    }
   }
 
   #wait(waiter: ConnectionWaiter): void {
@@ -161,7 +169,11 @@ export class Pool {
   }
 
   #dialForWaiting(): void {
-    while (this.#waiting.length > this.#dialling * this.#options.requestsPerConnection && this.#mayDial()) {
+    const { requestsPerConnection } = this.#options;
+    while (
+      this.#waiting.length > (this.#dialling + this.#beginning) * requestsPerConnection &&
+      this.#mayDial()
+    ) {
       this.#dial();
     }
   }
@@ -178,6 +190,7 @@ export class Pool {
     this.#options.connect(entry, (error, connection) => {
       this.#dialling--;
       if (connection !== undefined) {
+        this.#beginning++;
         entry.connection = connection;
         this.#entries.add(entry);
         onDone?.(true);

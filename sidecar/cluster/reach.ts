@@ -50,6 +50,7 @@ export function createPoolFactory(services: ReachServices): PoolFactory {
     const options = {
       link: isLink,
       idleMs: isLink ? poolLimits.linkIdleMs : poolLimits.appIdleMs,
+      beginMs: cluster.timeouts.connectMs,
       timers: net.timers,
       memo,
     };

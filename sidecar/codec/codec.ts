@@ -161,6 +161,8 @@ export interface CodecOptions {
   readonly link: boolean;
   /** Without a byte either way while no request is in flight, the connection is closed. */
   readonly idleMs: number;
+  /** Of an upstream: how long it may take to say its first word, where the protocol has it speak first. */
+  readonly beginMs?: number;
   readonly timers: TimerWheel;
   /** The one of this process: its slots are unique only within it. */
   readonly memo: FieldMemo;

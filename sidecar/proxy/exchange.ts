@@ -36,7 +36,7 @@ import { recordEnd } from './record.ts';
 import { RequestBody } from './request-body.ts';
 import { type RequestFindings, readFields } from './request-fields.ts';
 import { type Answer, answerFor, endWithStatus, respond } from './respond.ts';
-import { mayRetry, retryLimits } from './retry.ts';
+import { goesOnlyElsewhere, mayRetry, retryLimits } from './retry.ts';
 import type { ServeContext } from './serve.ts';
 import { viaFor } from './stamp.ts';
 
@@ -360,7 +360,7 @@ export class Exchange
       this.refuse(new MeshError('no_healthy_endpoint', message, { origin: 'local' }));
       return;
     }
-    if (host === failed && error?.retry === 'elsewhere') {
+    if (host === failed && error !== undefined && goesOnlyElsewhere(error)) {
       // To a caller over a link this instance is one of several.
       if (this.context.isLink) this.#giveBack(error);
       else this.refuse(error);

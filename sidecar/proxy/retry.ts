@@ -34,6 +34,11 @@ export function mayRetry(error: MeshError, method: string, times: number, policy
   return times <= Math.max(retries, policy.attempts);
 }
 
+/** Whether the endpoint that failed is not to be asked again: it would hang up again, or take all that time again. */
+export function goesOnlyElsewhere(error: MeshError): boolean {
+  return error.retry === 'elsewhere' || error.code === 'connect_timeout';
+}
+
 /**
  * `always`: the request never reached anyone (refused, GOAWAY). `if_idempotent`: the upstream was gone before a byte of
  * an answer (RFC 9112 §9.3.1). `elsewhere`: the same, if there is another endpoint.

@@ -9,7 +9,9 @@ import {
   type Settings,
 } from 'node:http2';
 import { describe, it, type TestContext } from 'node:test';
+import { createServer as createTlsServer } from 'node:tls';
 import { defer } from '../support/cleanup.ts';
+import { eventually } from '../support/eventually.ts';
 import { ask, listenForTest, startApp } from '../support/http-app.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
 import {
@@ -115,6 +117,38 @@ describe('a link', () => {
     assert.match(String(reason), /link version 2, this sidecar speaks 1/);
     // Nobody else is touched.
     assert.equal((await askBy(session)).status, 200);
+  });
+
+  it('is given up where its receiver does not begin in the time to connect, and requests go elsewhere', async (t) => {
+    const app = await startApp(t);
+    const timeouts = { connectMs: 1000 };
+    const pair = await describePair({
+      ports: [{ port: 80, appPort: app.port, protocol: 'http' }],
+      timeouts,
+    });
+    const { mesh, caller } = pair;
+    const { privateKey, certificateChain, trustBundle } = await mesh.bundle('shop');
+    const tls = { key: privateKey, cert: certificateChain, ca: trustBundle, requestCert: true };
+    const silent = createTlsServer({ ...tls, ALPNProtocols: ['h2'] }, (socket) => {
+      socket.on('error', () => {});
+      socket.resume();
+    });
+    const port = await listenForTest(t, silent);
+    const { linkPort, outboundPort } = addressesOf(caller, pair.receiver);
+    const endpoints = new Map([['test/shop:80', endpointsOf(mesh, 80, [port, linkPort])]]);
+    // The receiver is not there yet.
+    const sidecar = await startStaticSide(t, mesh, {
+      ...caller,
+      snapshot: { ...caller.snapshot, endpoints },
+    });
+    const refused = await ask(outboundPort, { method: 'POST' });
+    assert.equal(refused.status, 503);
+    await startStaticSide(t, mesh, pair.receiver);
+    const answers = await Promise.all(Array.from({ length: 6 }, () => ask(outboundPort)));
+    assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
+    await eventually(() =>
+      /"detail":"127.0.0.1:\d+ has not begun HTTP\/2 within 1000 ms/.test(sidecar.stdout),
+    );
   });
 
   it('is not used to a receiver of another version; the caller says so, and goes where it can', async (t) => {

@@ -301,6 +301,26 @@ describe('HTTP/2 to an application that speaks HTTP/2', () => {
     await eventually(() => /"detail":"(?:PROTOCOL|FRAME_SIZE)_ERROR: /.test(pair.receiver.stdout));
   });
 
+  it('counts the wait for its SETTINGS as connecting, however many requests wait', async (t) => {
+    let connections = 0;
+    const app = createServer((socket) => {
+      connections++;
+      socket.on('error', () => {});
+      socket.resume();
+    });
+    const appPort = await listenForTest(t, app);
+    const timeouts = { connectMs: 1000 };
+    const pair = await startStaticPair(t, { ports: [{ port: 80, appPort, protocol: 'http2' }], timeouts });
+    const session = open(t, pair.outboundPort);
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ask(session, { ':path': '/' })));
+    assert.deepEqual(new Set(answers.map(({ head }) => head[':status'])), new Set([503]));
+    const detail = `127.0.0.1:${appPort} has not begun HTTP/2 within 1000 ms: no SETTINGS`;
+    await eventually(() => pair.receiver.stdout.includes(`"detail":"${detail}"`));
+    assert.doesNotMatch(pair.receiver.stdout, /"attempts":2/);
+    // The caller's sidecar asks twice, the receiver's knows that there is nobody else.
+    assert.ok(connections >= 1 && connections <= 4, `${connections} connections`);
+  });
+
   for (const how of ['REFUSED_STREAM', 'GOAWAY'] as const) {
     it(`sends a request again that it refused unseen (${how}), with its body`, async (t) => {
       const app = await startRefusing(t, (stream) =>

@@ -1,6 +1,7 @@
 // hot: once per request.
 /** An upstream connection that speaks HTTP/2: a link, or an application's. */
 import { MeshError } from '../../../kit/errors.ts';
+import { type TimerOwner, type TimerWheel, WheelTimer } from '../../net/timer-wheel.ts';
 import type {
   ClientConnection,
   ClientConnectionOwner,
@@ -22,7 +23,7 @@ import { canReceive } from './stream-state.ts';
 /** `ending`: no new requests, those in flight go on. */
 type Phase = 'serving' | 'ending' | 'dead';
 
-export class ClientSession extends Session implements ClientConnection, ClientStreamHost {
+export class ClientSession extends Session implements ClientConnection, ClientStreamHost, TimerOwner {
   readonly #owner: ClientConnectionOwner;
   readonly #ourMax: number;
   #phase: Phase = 'serving';
@@ -35,11 +36,18 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
   #wasClosed = false;
   /** Why we gave it up. */
   #failure: MeshError | undefined;
+  readonly #timers: TimerWheel;
+  readonly #beginMs: number;
+  /** Runs until the peer's SETTINGS are there. */
+  readonly #beginTimer = new WheelTimer(this);
 
   constructor(init: Omit<SessionInit, 'side'>, owner: ClientConnectionOwner) {
     super({ ...init, side: 'client' });
     this.#owner = owner;
     this.#ourMax = init.options.link ? limits.linkStreams : limits.plainStreams;
+    this.#timers = init.options.timers;
+    this.#beginMs = init.options.beginMs ?? limits.settingsTimeoutMs;
+    this.#timers.arm(this.#beginTimer, this.#beginMs);
     this.conn.writeText(clientPreface);
     this.start('client');
   }
@@ -73,8 +81,17 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
     this.conn.destroy(error);
   }
 
+  /** What has not begun is not idle: requests wait for it. */
   override onIdle(): void {
-    this.drain();
+    if (this.hasPeerSettings) this.drain();
+  }
+
+  /** RFC 9113 §3.4: a server's SETTINGS wait for nothing, so this one does not serve. */
+  onTimer(): void {
+    if (!this.isOpen) return;
+    const { address, port } = this.conn.peer;
+    const message = `${address}:${port} has not begun HTTP/2 within ${this.#beginMs} ms: no SETTINGS`;
+    this.conn.destroy(new MeshError('connect_timeout', message, { origin: 'upstream', retry: 'always' }));
   }
 
   open(stream: ClientHttp2Stream): boolean {
@@ -152,6 +169,7 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
   }
 
   protected override onPeerSettings(): void {
+    this.#timers.disarm(this.#beginTimer);
     const waiting = this.#awaitSettings;
     this.#awaitSettings = [];
     for (const stream of waiting) this.queueHead(stream);
@@ -237,6 +255,7 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
   }
 
   protected override onDead(error: MeshError | undefined): void {
+    this.#timers.disarm(this.#beginTimer);
     this.#giveUpUnsent(error?.message ?? 'connection closed by peer');
     if (this.#wasClosed) return;
     this.#wasClosed = true;

@@ -101,6 +101,38 @@ describe('Pool', () => {
     assert.ok(waiters.every((waiter) => waiter.connection === connection));
   });
 
+  it('dials no more for those who wait until a connection has begun', () => {
+    const { dials, acquire } = createPool({ capacity: 3 });
+    const waiters = [acquire()];
+    const { owner, done } = dials.shift() as Dial;
+    const silent = new FakeClientConnection(0);
+    done(undefined, silent);
+    waiters.push(acquire(), acquire());
+    assert.equal(dials.length, 0);
+    waiters.push(acquire());
+    assert.equal(dials.length, 1, 'more wait than it is meant for');
+    silent.available = 3;
+    owner.onAvailable(silent);
+    assert.deepEqual(
+      waiters.map(({ connection }) => connection),
+      [silent, silent, silent, undefined],
+    );
+  });
+
+  it('fails those who wait for a connection that never begins, and dials for those left', () => {
+    const { dials, acquire } = createPool({ capacity: 2, maxConnections: 1 });
+    const waiters = [acquire(), acquire(), acquire()];
+    const { owner, done } = dials.shift() as Dial;
+    const silent = new FakeClientConnection(0);
+    done(undefined, silent);
+    owner.onClosed(silent, refused);
+    assert.deepEqual(
+      waiters.map(({ error }) => error),
+      [refused, refused, undefined],
+    );
+    assert.equal(dials.length, 1);
+  });
+
   it('gives a freed connection to the first in line when no more may be opened', () => {
     const { dials, acquire, connect, finish } = createPool({ maxConnections: 1 });
     acquire();

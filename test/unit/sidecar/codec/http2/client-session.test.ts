@@ -228,6 +228,18 @@ describe('ClientSession', () => {
     assert.ok(peer.read({ ...(frames[0] as Frame), payload: joined }).includes(`x-long: ${value}`));
   });
 
+  it('is given up, not idle, where the upstream does not begin', () => {
+    const peer = new ScriptedPeer(http2Bench());
+    const owner = new RecordingOwner();
+    const options = { ...peer.bench.options({ link: false, idleMs: 2000 }), beginMs: 5000 };
+    peer.bench.codec.connect(peer.conn, owner, options);
+    peer.bench.clock.advance(4900);
+    assert.equal(owner.times('unavailable'), 0);
+    peer.bench.clock.advance(400);
+    assert.equal(owner.error?.code, 'connect_timeout');
+    assert.match(owner.error?.message ?? '', /has not begun HTTP\/2 within 5000 ms: no SETTINGS/);
+  });
+
   it('writes nothing for a peer that is gone', () => {
     const { peer, client } = playServer();
     peer.conn.lose();
