@@ -92,6 +92,14 @@ describe('limits that were set', () => {
       const { status, body: why } = await ask(port, { method: 'POST', headers, body: body(17) });
       assert.deepEqual([status, why], [413, 'the body is longer than 16 KiB\n']);
     }
+    // The rest of such a body is not read (RFC 9112 §9.6).
+    const post = 'POST / HTTP/1.1\r\nhost: shop\r\n';
+    for (const begun of [
+      `${post}content-length: 20000\r\n\r\nabc`,
+      `${post}transfer-encoding: chunked\r\n\r\n5000\r\n${'a'.repeat(17 * 1024)}`,
+    ]) {
+      assert.match(await hear(port, begun), /^HTTP\/1\.1 413 .*\r\nconnection: close\r\n\r\nthe body/s);
+    }
     const session = connectHttp2(`http://127.0.0.1:${port}`);
     session.on('error', () => {});
     defer(t, () => void session.destroy());

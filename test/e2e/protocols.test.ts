@@ -214,6 +214,36 @@ describe('protocols through a pair of sidecars', () => {
     assert.deepEqual([text, trailers['x-end']], ['h2 /two', 'yes']);
   });
 
+  it('says that it closes where an answer comes before the body did', async (t) => {
+    const server = createServer((request, response) => {
+      if (request.url === '/early') response.writeHead(401).end('who?');
+      else if (request.url === '/reads') request.on('end', () => response.writeHead(400).end('bad')).resume();
+      else request.resume().on('end', () => response.end('ok'));
+    });
+    const pair = await pairTo(t, await listenForTest(t, server));
+    const post = (path: string, host: string) =>
+      `POST ${path} HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 100000\r\n\r\nabc`;
+    for (const [begun, expected] of [
+      [post('/', 'nobody'), /^HTTP\/1\.1 404 .*\r\nconnection: close\r\n.*no service/s],
+      [post('/early', 'shop'), /^HTTP\/1\.1 401 .*\r\nconnection: close\r\n.*who\?/s],
+    ] as const) {
+      const socket = dial(t, pair.outboundPort);
+      let text = '';
+      socket.on('data', (chunk: Buffer) => {
+        text += chunk.toString('latin1');
+      });
+      socket.write(begun);
+      await once(socket, 'end');
+      assert.match(text, expected);
+    }
+    // Whose body was read to its end keeps its connection, whatever the answer is.
+    const socket = dial(t, pair.outboundPort);
+    socket.write(post('/reads', 'shop') + 'd'.repeat(100_000 - 3));
+    assert.doesNotMatch(await readUntil(socket, /bad/), /connection/);
+    socket.write(post('/', 'shop') + 'd'.repeat(100_000 - 3));
+    assert.doesNotMatch(await readUntil(socket, /ok/), /connection/);
+  });
+
   it('answers pipelined requests in order', async (t) => {
     const { port } = await startApp(t);
     const pair = await pairTo(t, port);

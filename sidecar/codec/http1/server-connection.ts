@@ -11,7 +11,7 @@
 import { MeshError } from '../../../kit/errors.ts';
 import type { Conn, ConnHandler } from '../../net/conn.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../../net/timer-wheel.ts';
-import type { CodecOptions, RequestAcceptor, ServerConnection } from '../codec.ts';
+import type { CodecOptions, RequestAcceptor, ResponseHead, ServerConnection } from '../codec.ts';
 import type { FieldMemo } from '../field-memo.ts';
 import { BodyReader } from './body-reader.ts';
 import { BodyWriter } from './body-writer.ts';
@@ -81,10 +81,13 @@ export class Http1ServerConnection
     conn.setHandler(this);
   }
 
-  decideClose(): boolean {
+  decideClose(head: ResponseHead, end: boolean): boolean {
     const stream = this.#stream;
-    // RFC 9110 §10.1.1: a client that was not told to go on may or may not send its body after all.
-    if (stream?.awaitsContinue === true && stream.requestState === 'body') this.#closesAfter = true;
+    if (stream?.requestState === 'body') {
+      // RFC 9110 §10.1.1: a client that was not told to go on may or may not send its body after all. And who answers
+      // now, in one piece or with a refusal, will not read what is left of it (RFC 9112 §9.6).
+      if (stream.awaitsContinue || end || head.status >= 400) this.#closesAfter = true;
+    }
     if (this.#held === undefined && (this.#inputEnded || this.#drainMs !== notDraining))
       this.#closesAfter = true;
     return this.#closesAfter;

@@ -11,8 +11,8 @@ import { informationalText, type ResponseContext, responseMode, responseText } f
 export interface StreamOwner {
   readonly conn: Conn;
   readonly writer: BodyWriter;
-  /** Decides whether the connection ends after this response, whose head will say so. */
-  decideClose(): boolean;
+  /** Decides whether the connection ends after a response that begins so, whose head will say it. */
+  decideClose(head: ResponseHead, end: boolean): boolean;
   onResponseEnded(): void;
   onSwitched(): void;
   /** The peer does not take what is written. */
@@ -61,7 +61,7 @@ export class Http1ServerStream implements ServerStream, ResponseContext {
     if (this.responseState !== 'waiting') return;
     const owner = this.#owner;
     const mode = responseMode(head, end, this);
-    owner.conn.writeText(responseText(head, mode, owner.decideClose(), this));
+    owner.conn.writeText(responseText(head, mode, owner.decideClose(head, end), this));
     owner.writer.begin(mode, head.contentLength);
     this.responseState = 'body';
     if (mode === 'tunnel') owner.onSwitched();

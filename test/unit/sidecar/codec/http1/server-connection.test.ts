@@ -181,9 +181,10 @@ describe('HTTP/1.1 server: exchanges', () => {
   });
 
   it('closes after an early answer, for the rest of the body cannot be told from a request', () => {
-    const { conn, receive, request, acceptor } = serve();
+    const { conn, receive, request, acceptor, written } = serve();
     receive('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc');
     request().answer('no', 413);
+    assert.match(written(), /\r\nconnection: close\r\n/);
     assert.equal(conn.state, 'closed');
     receive('GET /smug HTTP/1.1\r\nHost: a\r\n\r\n');
     assert.equal(acceptor.requests.length, 1);
