@@ -1,5 +1,5 @@
 /**
- * What the supervisor remembers on disk: the ports and processes of every instance. Notes are never the last word:
+ * What the supervisor remembers on disk: the plan, ports and processes of every instance. Notes are never the last word:
  * a process counts only while that very process runs, and where notes are lost the marks in the environments of
  * running processes stand in for them.
  */
@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Clock } from '../../kit/clock.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { Log } from '../../kit/log.ts';
+import type { PlacedWorkload } from '../../mesh/placement.ts';
 import { readSaved } from '../disk/saved-file.ts';
 import { createSavedWriter } from '../disk/saved-writer.ts';
 import type { NodeSettings } from '../plan/instance-plan.ts';
@@ -19,6 +20,8 @@ import { isAlive, type ProcessTable } from './proc.ts';
 export interface FoundInstance {
   readonly ports: InstancePorts;
   readonly running: Readonly<Partial<Record<Role, RunningProcess>>>;
+  /** What it was last planned by, because what was placed after that may be refused. */
+  readonly workload?: PlacedWorkload | undefined;
 }
 
 export interface Notes {
@@ -52,12 +55,13 @@ export function createNotes({ settings, clock, table, log }: NotesInit): Notes {
   return {
     found() {
       const found = new Map<string, FoundInstance>();
-      for (const [id, { ports, running }] of Object.entries(readNotes(path, log))) {
-        found.set(id, { ports, running: stillRunning(running, table) });
+      for (const [id, noted] of Object.entries(readNotes(path, log))) {
+        found.set(id, { ...noted, running: stillRunning(noted.running, table) });
       }
       for (const [id, marked] of findMarked(settings.stateDir, table)) {
         const noted = found.get(id);
         found.set(id, {
+          ...noted,
           ports: { ...marked.ports, ...noted?.ports },
           running: { ...marked.running, ...noted?.running },
         });

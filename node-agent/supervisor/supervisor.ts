@@ -203,7 +203,19 @@ export class Supervisor {
       // Where it already runs as it is asked to now, nothing else would take the reason back.
       if (this.#refused.remove(one.id)) this.#report(one.id);
     } catch (error) {
+      await this.#takeUp(one);
       if (this.#refused.add(one, error)) this.#report(one.id);
+    }
+  }
+
+  /** What an earlier life of the agent ran of a refused one goes on by what it was planned by then. */
+  async #takeUp(one: PlacedIndex): Promise<void> {
+    const workload = this.#found.get(one.id)?.workload;
+    if (workload === undefined) return;
+    try {
+      await this.#place({ ...one, workload });
+    } catch {
+      // That cannot be planned any more either; the refusal at hand is what counts.
     }
   }
 
@@ -221,12 +233,13 @@ export class Supervisor {
       existing.planned = planned;
       existing.runner.run();
       existing.runner.follow(planned.processes);
-      return;
+    } else {
+      const runner = this.#createRunner(id, planned);
+      this.#entries.set(id, { runner, planned });
+      this.#adoptFound(id, runner);
+      runner.run();
     }
-    const runner = this.#createRunner(id, planned);
-    this.#entries.set(id, { runner, planned });
-    this.#adoptFound(id, runner);
-    runner.run();
+    this.#note();
   }
 
   async #plan(
@@ -333,8 +346,9 @@ export class Supervisor {
   #note(): void {
     this.#notes.keep(() => {
       const now: Record<string, FoundInstance> = Object.fromEntries(this.#found);
-      for (const [id, { runner }] of this.#entries) {
-        now[id] = { ports: this.#ports.of(id), running: runner.status().running };
+      for (const [id, { runner, planned }] of this.#entries) {
+        const { running } = runner.status();
+        now[id] = { ports: this.#ports.of(id), running, workload: planned?.workload };
       }
       return now;
     });

@@ -111,6 +111,34 @@ describe('heddle agent run', () => {
     assert.equal((await b.status()).instances[0]?.restarts, 0);
   });
 
+  it('killed while a change is refused, goes on with what ran and says again why', async (t) => {
+    const b = await bench(t);
+    const agent = await b.start();
+    b.pilot.place(workloadOf('web'));
+    const ready = await eventually(() => {
+      const report = b.pilot.instance(web);
+      return report?.state === 'ready' && report;
+    });
+    b.pilot.place(workloadOf('web', [], { user: 'no-such-user' }));
+    const refused = { ...ready, reason: 'not changed: there is no user "no-such-user" on this node' };
+    await eventually(() => b.pilot.instance(web)?.reason === refused.reason);
+    const pids = b.pids();
+    agent.signal('SIGKILL');
+    await agent.exited;
+    b.pilot.reports.length = 0;
+    await b.start();
+    // The refused placement itself may have been lost with the agent; the pilot sends it again.
+    const isRefused = () => {
+      const report = b.pilot.instance(web);
+      return report?.state === 'ready' && report.reason === refused.reason;
+    };
+    await eventually(isRefused);
+    assert.deepEqual(b.pilot.instance(web), refused);
+    assert.deepEqual(b.pids(), pids);
+    b.pilot.place(workloadOf('web'));
+    await eventually(() => b.pilot.instance(web)?.reason === '');
+  });
+
   it('brings back what died while there was no agent', async (t) => {
     const b = await bench(t);
     const agent = await b.start();

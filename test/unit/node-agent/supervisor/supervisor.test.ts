@@ -219,6 +219,36 @@ describe('supervisor', () => {
     assert.deepEqual(bench.told(id), web);
   });
 
+  it('takes up what ran of a refused change after the agent was killed, and says again why it is refused', async (t) => {
+    const bench = supervisorBench(t);
+    const first = bench.open();
+    await first.apply(placementOf(workloadOf('web')));
+    const web = await bench.ready(first, id);
+    const refused = placementOf(
+      workloadOf('web', [], { user: 'no-such-user' }),
+      workloadOf('api', [], { user: 'no-such-user' }),
+    );
+    await first.apply(refused);
+    const api = first.refused();
+    const before = bench.running();
+    first.close();
+    const second = bench.open();
+    await second.apply(refused);
+    const reason = 'not changed: there is no user "no-such-user" on this node';
+    assert.deepEqual(await bench.ready(second, id), { ...web, reason });
+    assert.deepEqual(bench.told(id), { ...web, reason });
+    assert.deepEqual(second.refused(), api);
+    assert.deepEqual(bench.running(), before);
+    // It is looked after like any other.
+    const [sidecar = 0] = before.get(`sidecar ${id}`) ?? [];
+    process.kill(sidecar, 'SIGKILL');
+    await eventually(() => !(bench.running().get(`sidecar ${id}`) ?? [sidecar]).includes(sidecar));
+    await bench.ready(second, id);
+    await second.apply(placementOf(workloadOf('web')));
+    assert.equal((await bench.ready(second, id)).reason, '');
+    assert.deepEqual(second.refused(), []);
+  });
+
   it('starts later what could not be started, without another word from the pilot', async (t) => {
     const bench = supervisorBench(t);
     const supervisor = bench.open();
