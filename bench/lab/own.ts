@@ -5,6 +5,7 @@ import { type Backend, heddle, loadCore, type Running } from './contenders.ts';
 import { costOf } from './cost.ts';
 import { runH2load } from './h2load.ts';
 import type { Lab } from './lab.ts';
+import { firstWarmUpSeconds } from './measure.ts';
 import { runWrk } from './wrk.ts';
 
 const steadyRate = 1_000;
@@ -69,16 +70,16 @@ export async function measureScale(
   return figures;
 }
 
-/** Of each the round that cost least, in microseconds per request. */
+/** Of each the round that cost least, in microseconds per request; before the first all are warmed up. */
 async function costsOf(all: readonly Running[], seconds: number, rounds: number): Promise<number[]> {
   const costs = all.map((): number[] => []);
   for (let round = -1; round < rounds; round++) {
     for (const [index, { port, pids }] of all.entries()) {
       const before = costOf(pids).cpuUs;
-      const load = { port, path: '/some/path', connections: 64, seconds, core: loadCore };
-      const { requests } = await runWrk(load);
-      // The first round is for warming up.
-      if (round >= 0) costs[index]?.push((costOf(pids).cpuUs - before) / requests);
+      const isWarmUp = round < 0;
+      const load = { port, path: '/some/path', connections: 64, core: loadCore };
+      const { requests } = await runWrk({ ...load, seconds: isWarmUp ? firstWarmUpSeconds : seconds });
+      if (!isWarmUp) costs[index]?.push((costOf(pids).cpuUs - before) / requests);
     }
   }
   return costs.map((each) => Math.min(...each));
