@@ -131,7 +131,7 @@ it('runs all vectors', () => {
 });
 
 async function runRequest(vector: Vector, pieces: readonly string[], second: boolean): Promise<void> {
-  upstream.reset();
+  await upstream.reset();
   const client = new RawClient(port);
   try {
     let earlier = 0;
@@ -209,7 +209,7 @@ function upstreamBytes(): number {
 }
 
 async function runResponse(vector: Vector): Promise<void> {
-  upstream.reset();
+  await upstream.reset();
   const answer = paddedBytes(vector);
   const request = vector.req ?? defaultRequest;
   const method = request.split(' ')[0] ?? '';

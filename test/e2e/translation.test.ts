@@ -43,8 +43,8 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
     pair = await startStaticPair(scope, { ports: [port] });
   });
   /** Forgets what was, and again at the end: idle connections outlive a test. */
-  const fresh = (t: TestContext) => {
-    upstream.reset();
+  const fresh = async (t: TestContext) => {
+    await upstream.reset();
     defer(t, () => upstream.reset());
   };
   /** The receiver's own port, and the caller's, from where it is one link further. */
@@ -55,7 +55,7 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
 
   for (const [door, port] of doors) {
     it(`passes on not a byte of a malformed request, ${door}`, async (t) => {
-      fresh(t);
+      await fresh(t);
       const client = new RawHttp2Client(t, port());
       for (const [at, { lines, flags }] of badRequests.entries()) {
         client.send(headers(1 + 2 * at, block(lines), flags ?? 5));
@@ -72,7 +72,7 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
     });
 
     it(`joins cookie crumbs, makes one host, and frames the body anew, ${door}`, async (t) => {
-      fresh(t);
+      await fresh(t);
       const session = open(t, port());
       const fields = { 'x-one': '1', te: 'trailers', cookie: ['a=1', 'b=2', 'c=3'] };
       const unknown = await ask(session, { ':method': 'POST', ':path': '/u', ...fields }, ['one', 'two']);
@@ -95,7 +95,7 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
     });
 
     it(`maps 1xx, trailers and hop-by-hop fields of the answer, ${door}`, async (t) => {
-      fresh(t);
+      await fresh(t);
       upstream.script = () =>
         'HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: x-hint\r\nX-Hint: 1\r\n\r\n' +
         'HTTP/1.1 200 OK\r\nX-Upper: Case\r\nConnection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n' +
@@ -113,7 +113,7 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
     });
 
     it(`tells an HTTP/1.1 caller what a 426 asks it to become, ${door}`, async (t) => {
-      fresh(t);
+      await fresh(t);
       const asking = (more: string) =>
         `HTTP/1.1 426 Upgrade Required\r\n${more}Heddle-Upgrade: x/1\r\nContent-Length: 0\r\n\r\n`;
       const client = new RawClient(port());
@@ -151,12 +151,12 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
     });
 
     it(`shows an answer that was cut as a reset, ${door}`, async (t) => {
-      fresh(t);
+      await fresh(t);
       for (const cut of [
         'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc',
         'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n',
       ]) {
-        upstream.reset();
+        await upstream.reset();
         upstream.script = () => cut;
         upstream.endsAfterAnswer = true;
         const stream = open(t, port()).request({ ':authority': 'shop', ':path': '/' });
@@ -166,7 +166,7 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
     });
 
     it(`closes the upstream connection of a request that is taken back in its body, ${door}`, async (t) => {
-      fresh(t);
+      await fresh(t);
       const client = new RawHttp2Client(t, port());
       client.send(headers(1, post, 4), data(1, 'half a bo'));
       await eventually(() => /half a bo/.test(upstream.connections[0]?.bytes ?? ''));
@@ -180,7 +180,7 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
   }
 
   it('gives an application nothing of a tunnel that it has not agreed to', async (t) => {
-    fresh(t);
+    await fresh(t);
     const upgrade = block([
       [':method', 'CONNECT'],
       [':protocol', 'websocket'],
@@ -190,7 +190,7 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
     ]);
     const smuggled = 'GET /smug HTTP/1.1\r\nhost: shop\r\n\r\n';
     for (const [, port] of doors) {
-      upstream.reset();
+      await upstream.reset();
       upstream.script = ({ start }) =>
         start.includes('/chat') ? 'HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno' : plainAnswer;
       const client = new RawHttp2Client(t, port());
@@ -208,7 +208,7 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
   });
 
   it('waits for the word to go on with a body, and brings it back', async (t) => {
-    fresh(t);
+    await fresh(t);
     const fields = { ':method': 'POST', ':path': '/', expect: '100-continue', 'content-length': '4' };
     const stream = open(t, pair.outboundPort).request({ ':authority': 'shop', ...fields });
     await once(stream, 'continue');
@@ -221,7 +221,7 @@ describe('HTTP/2 to an application that speaks HTTP/1.1', () => {
   });
 
   it('carries HTTP/1.1 over the link as it was: absolute form split, hop-by-hop gone, cut is cut', async (t) => {
-    fresh(t);
+    await fresh(t);
     const client = new RawClient(pair.outboundPort);
     try {
       await client.send([

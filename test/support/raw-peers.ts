@@ -49,9 +49,18 @@ export class RecordingUpstream {
     return this;
   }
 
-  /** Forgets what was recorded and ends what is open. */
-  reset(): void {
-    for (const socket of this.#sockets) socket.destroy();
+  /**
+   * Forgets what was recorded and ends what is open. Resolves once the other side has ended it too: before, it might
+   * send its next request there.
+   */
+  async reset(): Promise<void> {
+    const sockets = [...this.#sockets];
+    for (const socket of sockets) {
+      socket.end();
+      // One that was left in the middle of something may get no end.
+      socket.setTimeout(1000, () => socket.destroy());
+    }
+    await Promise.all(sockets.map((socket) => once(socket, 'close')));
     this.connections = [];
     this.script = () => plainAnswer;
     this.early = undefined;
