@@ -11,6 +11,7 @@
  * are never kept. Everything is bounded: 1024 lines of at most 512 bytes, 256 names.
  */
 import { Field, type FieldKind, fieldKind, kindOfName } from './field.ts';
+import { ownBytes, ownCopy } from './own-copy.ts';
 
 const setCount = 256;
 const wayCount = 4;
@@ -91,7 +92,7 @@ export class FieldMemo {
     if (known !== undefined && standsAt(known.bytes, bytes, at)) return known;
     // Only ASCII letters are in a token, so lower case is what it says.
     const name = bytes.toString('latin1', at, colonAt).toLowerCase();
-    const fresh = new KnownName(name, Buffer.from(bytes.subarray(at, colonAt + 1)));
+    const fresh = new KnownName(name, ownCopy(bytes, at, colonAt + 1));
     this.#names[place] = fresh;
     return fresh;
   }
@@ -104,7 +105,7 @@ export class FieldMemo {
     if (known.isPrivate || size > maxLineBytes || !this.#seenBefore(hash)) {
       return new Field(known.name, value, -1, known.kind);
     }
-    return this.#keep(known.name, value, Buffer.from(bytes.subarray(at, at + size + 2)), hash);
+    return this.#keep(known.name, value, ownCopy(bytes, at, at + size + 2), hash);
   }
 
   /**
@@ -126,7 +127,7 @@ export class FieldMemo {
       }
     }
     if (!this.#seenBefore(hash)) return new Field(name, value);
-    return this.#keep(name, value, Buffer.from(`${name}: ${value}\r\n`, 'latin1'), hash);
+    return this.#keep(name, value, ownBytes(`${name}: ${value}\r\n`), hash);
   }
 
   #keep(name: string, value: string, line: Buffer, hash: number): Field {

@@ -1,5 +1,6 @@
 /** What the kernel says about a process's memory. */
 import { readFileSync } from 'node:fs';
+import { collectGarbage } from '../../kit/collector.ts';
 import { eventually } from './eventually.ts';
 
 /** Resident memory in bytes. */
@@ -40,4 +41,11 @@ export async function liveBytes(pid: number): Promise<number> {
   await settledBytes(pid);
   process.kill(pid, 'SIGUSR2');
   return await settledBytes(pid);
+}
+
+/** What buffers outside the heap take in this process, without garbage. */
+export function externalBytes(): number {
+  // The first leaves some to be swept on the side.
+  for (let time = 0; time < 2; time++) collectGarbage({ type: 'major', execution: 'sync' });
+  return process.memoryUsage().arrayBuffers;
 }

@@ -3,6 +3,7 @@
  * Header blocks out of HEADERS and CONTINUATION frames. RFC 9113 §6.2, §6.10.
  * A block within one frame is handed over in place, of others the parts are joined.
  */
+import { ownCopy } from '../own-copy.ts';
 import { badSize, breach, ConnectionFault, faultCode } from './fault.ts';
 import type { FloodGuard } from './flood-guard.ts';
 import { flag, readU32 } from './frame.ts';
@@ -50,7 +51,7 @@ export class HeaderBlock {
     }
     if (start === end) this.#guard.onEmptyFrame();
     this.awaits = streamId;
-    this.#parts = [Buffer.from(source.subarray(start, end))];
+    this.#parts = [ownCopy(source, start, end)];
     this.#bytes = end - start;
     return false;
   }
@@ -72,7 +73,7 @@ export class HeaderBlock {
     if (this.awaits === 0) throw breach('CONTINUATION without HEADERS');
     const isLast = (header.flags & flag.endHeaders) !== 0;
     if (start === end && !isLast) this.#guard.onEmptyFrame();
-    this.#parts.push(Buffer.from(source.subarray(start, end)));
+    this.#parts.push(ownCopy(source, start, end));
     this.#bytes += end - start;
     // CVE-2024-27316: a block that never ends.
     if (this.#parts.length > limits.continuationsPerBlock + 1 || this.#bytes > limits.blockBytes) {

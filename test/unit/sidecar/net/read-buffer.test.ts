@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { describe, it } from 'node:test';
-import { collectGarbage } from '../../../../kit/collector.ts';
 import type { ConnHandler } from '../../../../sidecar/net/conn.ts';
 import { maxOwners, readsBeforeTaken } from '../../../../sidecar/net/read-buffer.ts';
 import { SocketConn } from '../../../../sidecar/net/socket-conn.ts';
 import { type ConnPair, connPair, testServices } from '../../../support/conn-pair.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { guardLeaks } from '../../../support/leak-guard.ts';
+import { externalBytes } from '../../../support/process-memory.ts';
 import { tlsPair } from '../../../support/tls-pair.ts';
 
 guardLeaks();
@@ -160,9 +160,3 @@ describe('takeReads', () => {
     assert.deepEqual(Buffer.concat(keeper.chunks), all);
   });
 });
-
-/** What buffers outside the heap take, without garbage. */
-function externalBytes(): number {
-  collectGarbage({ type: 'major', execution: 'sync' });
-  return process.memoryUsage().arrayBuffers;
-}
