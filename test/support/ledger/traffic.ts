@@ -5,7 +5,12 @@
  */
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http';
-import { type ClientHttp2Session, connect as connectHttp2, type OutgoingHttpHeaders } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  connect as connectHttp2,
+  constants,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
 import { connect } from 'node:net';
 import { bytesFor, downloadBytes, hashOf } from './bytes.ts';
 import { Refused } from './misses.ts';
@@ -160,6 +165,8 @@ export class Traffic {
     stream.on('trailers', (received) => Object.assign(fields, received));
     if (body !== undefined) stream.end(body);
     const answer = await wholeOf(stream);
+    // Node ends the streams of a connection that broke in good order, with CANCEL.
+    if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) throw new Error(`reset with ${stream.rstCode}`);
     return { answer, fields, status: fields[':status'] };
   }
 
