@@ -6,7 +6,7 @@
 import type { MeshError } from '../../kit/errors.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { RequestAcceptor, RequestHead, RequestReceiver, ServerStream } from '../codec/codec.ts';
-import { Field } from '../codec/field.ts';
+import { Field, fieldValue } from '../codec/field.ts';
 
 export interface AdminPage {
   readonly status: number;
@@ -39,7 +39,7 @@ export class AdminAcceptor implements RequestAcceptor {
     const receiver = new AdminReceiver();
     const path = head.path.split('?', 1)[0] ?? '';
     // Browsers let any web page send to loopback, and say so (RFC 6454 §7).
-    const isFromPage = head.fields.some(({ name }) => name === 'origin');
+    const isFromPage = fieldValue(head.fields, 'origin') !== undefined;
     const request = isFromPage ? fromPage : `${head.method} ${path}`;
     void answer(stream, receiver, request, this.#actions);
     return receiver;

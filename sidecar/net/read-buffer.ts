@@ -2,8 +2,8 @@
 /**
  * Where connections read to. By default Node makes a buffer outside the heap for every read and passes it through a
  * stream's machinery, which costs more than a small copy. So a connection in use reads into one buffer of the process,
- * and what came is copied out of it. One that shows large reads gets a buffer of its own, which it hands on as it is
- * for a new one; with the next small read, or when there are enough owners, it is back at the one for all
+ * and what came is copied out of it. One that shows large reads gets a buffer of its own, unless enough others have
+ * one, and hands it on as it is for a new one; with the next small read it is back at the one for all
  * (docs/adr/0017-what-the-path-costs.md).
  *
  * Node offers this as `onread`, for sockets that it dials for us. All others get the same by the same fields, whose
@@ -13,6 +13,7 @@ import { Buffer } from 'node:buffer';
 import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { noteReadBuffer } from './read-garbage.ts';
+import { belowOf } from './tls-cut.ts';
 
 /** After so many reads a connection is in use: many never get there, and theirs stay with Node. */
 export const readsBeforeTaken = 8;
@@ -85,7 +86,7 @@ function onRead(this: Socket, size: number, buffer: Buffer): boolean {
   let following: Buffer | undefined;
   if (buffer === shared) {
     chunk = copyOf(shared, size);
-    const ownBytes = (this as { encrypted?: boolean }).encrypted === true ? recordBytes : sharedBytes;
+    const ownBytes = belowOf(this) === undefined ? sharedBytes : recordBytes;
     if (size >= ownBytes * filledShare && owners < maxOwners) {
       owners++;
       following = newOwn(ownBytes);

@@ -160,11 +160,7 @@ export class SocketConn implements Conn, Flushable {
   /** Over TLS a second write of a turn would wait for the first to end, and that takes a turn. */
   #canWriteNow(): boolean {
     const socket = this.#socket;
-    return (
-      !this.#writerWaits &&
-      socket.writableLength === 0 &&
-      (socket as { encrypted?: boolean }).encrypted !== true
-    );
+    return !this.#writerWaits && socket.writableLength === 0 && belowOf(socket) === undefined;
   }
 
   flush(): void {

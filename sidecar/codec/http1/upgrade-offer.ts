@@ -13,7 +13,7 @@ export function upgradeOffer(protocols: string): Field {
   return new Field(carrier, protocols);
 }
 
-/** The protocols that a 426 brought along, if any. */
+/** The protocols that a response brought along, if any. */
 export function offeredProtocols(head: ResponseHead): string | undefined {
-  return head.status === upgradeRequired ? fieldValue(head.fields, carrier) : undefined;
+  return fieldValue(head.fields, carrier);
 }

@@ -1,4 +1,6 @@
 // hot: one per stream with a body.
+import { ownCopy } from '../own-copy.ts';
+
 /** So many times its own bytes a chunk may keep from being freed. */
 const mostKept = 1.25;
 /** The blocks of copies: the first, and later ones; larger for a larger chunk. */
@@ -88,9 +90,7 @@ export class ChunkQueue {
   #compacted(chunk: Buffer): Buffer {
     const kept = chunk.buffer;
     if (kept.byteLength <= chunk.length * mostKept || kept === this.#block?.buffer) return chunk;
-    const own = Buffer.allocUnsafeSlow(chunk.length);
-    chunk.copy(own);
-    return own;
+    return ownCopy(chunk, 0, chunk.length);
   }
 
   #append(chunk: Buffer): void {

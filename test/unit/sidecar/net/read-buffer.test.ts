@@ -52,6 +52,20 @@ async function showSmallReads(client: Duplex, keeper: Keeper): Promise<number> {
   return sent;
 }
 
+async function assertLargeBetweenSmall(conn: SocketConn, client: Duplex): Promise<void> {
+  const keeper = new Keeper();
+  conn.setHandler(keeper);
+  const all = noise(3_000_000);
+  const first = await showSmallReads(client, keeper);
+  client.write(all.subarray(0, 2_000_000));
+  await eventually(() => keeper.bytes === first + 2_000_000);
+  client.write(all.subarray(2_000_000, 2_000_100));
+  await eventually(() => keeper.bytes === first + 2_000_100);
+  client.end(all.subarray(2_000_100));
+  await eventually(() => keeper.ended);
+  assert.deepEqual(Buffer.concat(keeper.chunks), all);
+}
+
 describe('takeReads', () => {
   it('gives small reads that stay as they were when others follow', async (t) => {
     const { conn, client } = await connPair(t);
@@ -68,33 +82,12 @@ describe('takeReads', () => {
 
   it('gives large bodies whole, also after small ones and before them', async (t) => {
     const { conn, client } = await connPair(t);
-    const keeper = new Keeper();
-    conn.setHandler(keeper);
-    const all = noise(3_000_000);
-    const first = await showSmallReads(client, keeper);
-    client.write(all.subarray(0, 2_000_000));
-    await eventually(() => keeper.bytes === first + 2_000_000);
-    client.write(all.subarray(2_000_000, 2_000_100));
-    await eventually(() => keeper.bytes === first + 2_000_100);
-    client.end(all.subarray(2_000_100));
-    await eventually(() => keeper.ended);
-    assert.deepEqual(Buffer.concat(keeper.chunks), all);
+    await assertLargeBetweenSmall(conn, client);
   });
 
   it('gives a large body over TLS whole, between small reads', async (t) => {
-    const { socket, peer: client } = await tlsPair(t);
-    const conn = new SocketConn(socket, testServices(), { origin: 'upstream' });
-    const keeper = new Keeper();
-    conn.setHandler(keeper);
-    const all = noise(2_000_000);
-    const first = await showSmallReads(client, keeper);
-    client.write(all.subarray(0, 1_500_000));
-    await eventually(() => keeper.bytes === first + 1_500_000);
-    client.write(all.subarray(1_500_000, 1_500_100));
-    await eventually(() => keeper.bytes === first + 1_500_100);
-    client.end(all.subarray(1_500_100));
-    await eventually(() => keeper.ended);
-    assert.deepEqual(Buffer.concat(keeper.chunks), all);
+    const { socket, peer } = await tlsPair(t);
+    await assertLargeBetweenSmall(new SocketConn(socket, testServices(), { origin: 'upstream' }), peer);
   });
 
   it('keeps what comes in a pause, and its order and end', async (t) => {
