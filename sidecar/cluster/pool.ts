@@ -11,7 +11,8 @@ import type { ClientConnection, ClientConnectionOwner } from '../codec/codec.ts'
 
 /** Waits for a connection; exactly one of the two is called unless `forget` was. */
 export interface ConnectionWaiter {
-  onConnection(connection: ClientConnection): void;
+  /** False where it needs none any more: the connection stays free. */
+  onConnection(connection: ClientConnection): boolean;
   /** `error.retry` is `always`: nothing was sent. */
   onConnectFailed(error: MeshError): void;
 }
@@ -64,7 +65,7 @@ export class Pool {
       const connection = entry.connection as ClientConnection;
       if (connection.available > 0) {
         if (connection.available === 1) this.#unlist(entry);
-        waiter.onConnection(connection);
+        if (!waiter.onConnection(connection)) this.onAvailable(entry);
         return;
       }
       this.#unlist(entry);

@@ -34,7 +34,7 @@ class SharedDial implements ConnectionWaiter, ConnectResult {
     this.#outcome = outcome;
   }
 
-  onConnection(connection: ClientConnection): void {
+  onConnection(connection: ClientConnection): boolean {
     const { endpoint } = this.#host;
     const { connectMs } = this.#cluster.timeouts;
     const peer = { address: endpoint.addresses[0] ?? '', port: endpoint.port, tls: undefined };
@@ -46,6 +46,7 @@ class SharedDial implements ConnectionWaiter, ConnectResult {
       this.onRefused(error);
     });
     conn.start(connection.request(this.#head(), false, conn));
+    return true;
   }
 
   onConnectFailed(error: MeshError): void {

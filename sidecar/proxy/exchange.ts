@@ -195,20 +195,29 @@ export class Exchange
     this.#finish();
   }
 
-  onConnection(connection: ClientConnection): void {
+  onConnection(connection: ClientConnection): boolean {
+    if (this.callerMs >= 0) {
+      const nowMs = this.context.proxy.clock.nowMs();
+      // It may have passed in line, and the coarse timer be yet to come.
+      const late = this.#deadlines.passed(nowMs, this.requestBytes);
+      if (late !== undefined) {
+        this.refuse(late);
+        return false;
+      }
+      passOnTimeout(this.head.fields, this.#deadlines.requestMs - nowMs);
+    }
     this.stage = 'waiting';
     this.#connection = connection;
     const host = this.#host as Host;
     if (host.portField !== undefined) this.#setPortField(host.portField);
-    if (this.callerMs >= 0)
-      passOnTimeout(this.head.fields, this.#deadlines.requestMs - this.context.proxy.clock.nowMs());
     const body = this.#body;
     const end = body === undefined || body.isEmpty;
     const upstream = connection.request(this.head, end, this);
     // The codec may have failed the request within the call.
-    if (this.#connection !== connection) return;
+    if (this.#connection !== connection) return true;
     this.#upstream = upstream;
     if (!end) body.sendTo(upstream);
+    return true;
   }
 
   onConnectFailed(error: MeshError): void {

@@ -41,7 +41,7 @@ export function grpcTimeoutMs(text: string): number {
   return value * factor;
 }
 
-/** What is left of a deadline, for the next hop: never more than `leftMs`, except that nothing is 1 ms. */
+/** What is left of a deadline, for the next hop: never more than `leftMs`, except that less than 1 ms is 1 ms. */
 export function formatGrpcTimeout(leftMs: number): string {
   const milliseconds = Math.max(1, Math.floor(leftMs));
   if (milliseconds <= maxTimeoutValue) return `${milliseconds}m`;

@@ -257,6 +257,28 @@ describe('gRPC through a pair of sidecars', () => {
     assert.equal(seen.unavailable, 0);
   });
 
+  it('asks nobody either where the deadline passes before the application has begun', async (t) => {
+    const asked: number[] = [];
+    const appPort = await listenForTest(
+      t,
+      createServer((socket) => {
+        socket.on('error', () => {});
+        // Within the tick in which the sidecar's coarse timer is still to come.
+        setTimeout(() => {
+          answerHeads(socket, (stream) => {
+            asked.push(stream);
+            socket.write(headers(stream, Buffer.concat([grpcHead, block([['grpc-status', '0']])])));
+          });
+        }, 320);
+      }),
+    );
+    sidecars = await startStaticPair(t, { ports: [{ port: 9090, appPort, protocol: 'grpc' }] });
+    const reply = await callRaw(t, '/test.Echo/Late', { 'grpc-timeout': '300m' });
+    assert.deepEqual(reply.status, ['200', String(status.DEADLINE_EXCEEDED)]);
+    assert.deepEqual((await callRaw(t, '/test.Echo/Next', {})).status, ['200', String(status.OK)]);
+    assert.equal(asked.length, 1);
+  });
+
   it('holds a call to its route where the caller allows more', async (t) => {
     await startGrpc(t, { requestMs: 300 });
     const reply = await callRaw(t, '/test.Echo/Hang', { 'grpc-timeout': '5M' });

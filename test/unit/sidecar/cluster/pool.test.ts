@@ -12,9 +12,10 @@ class Waiter implements ConnectionWaiter {
   connection: ClientConnection | undefined;
   error: MeshError | undefined;
 
-  onConnection(connection: ClientConnection): void {
+  onConnection(connection: ClientConnection): boolean {
     this.connection = connection;
     connection.request(requestHead(), true, undefined as never);
+    return true;
   }
   onConnectFailed(error: MeshError): void {
     this.error = error;
@@ -84,6 +85,20 @@ describe('Pool', () => {
     assert.equal(fresh.connection, connection);
     // None may be dialled: an idle one is better than none.
     assert.equal(acquire('acquireFresh').connection, idle.connection);
+  });
+
+  it('keeps a connection for others that its waiter needs no more, in line or not', () => {
+    const { pool, dials, acquire, connect } = createPool({ maxConnections: 1 });
+    const gone: ConnectionWaiter = { onConnection: () => false, onConnectFailed: () => assert.fail() };
+    pool.acquire(gone);
+    const next = acquire();
+    const connected = connect();
+    assert.equal(next.connection, connected.connection);
+    connected.connection.available = 1;
+    connected.owner.onAvailable(connected.connection);
+    pool.acquire(gone);
+    assert.equal(acquire().connection, connected.connection);
+    assert.equal(dials.length, 0);
   });
 
   it('dials one connection each where a connection takes one request', () => {

@@ -433,6 +433,42 @@ describe('Exchange', () => {
     assert.equal(status?.value, '14');
   });
 
+  it("sends nothing whose caller's deadline passed in line, and leaves the connection to others", () => {
+    const { begin, sent, dials, clock, cluster, connections, outcomes, proxy } = setUp({ dialsLater: true });
+    const grpc = () => new Field('content-type', 'application/grpc');
+    const late = begin(requestHead({ fields: [grpc(), new Field('grpc-timeout', '150m')] }));
+    const early = begin(requestHead({ fields: [grpc(), new Field('grpc-timeout', '1S')] }));
+    // The coarse timer would come later.
+    clock.advance(151);
+    assert.deepEqual(late.stream.calls, []);
+    dials[0]?.();
+    assert.deepEqual(late.stream.calls, ['response 200 end']);
+    assert.equal(late.stream.heads[0]?.fields.find(({ name }) => name === 'grpc-status')?.value, '4');
+    assert.deepEqual([outcomes[0]?.status, flagNames(outcomes[0]?.flags ?? 0)], [504, 'UT']);
+    assert.equal(connections[0]?.connection.requests.length, 1);
+    assert.equal(sent().head.fields.find(({ name }) => name === 'grpc-timeout')?.value, '849m');
+    sent().receiver.onResponse(responseHead(200), true);
+    assert.equal(early.exchange.stage, 'done');
+    assert.deepEqual([cluster.active, proxy.metrics.active], [0, 0]);
+  });
+
+  it('answers a gRPC caller whose deadline passes in line, and waits no more', () => {
+    const { begin, dials, clock, cluster, connections } = setUp({ dialsLater: true });
+    const { stream } = begin(
+      requestHead({
+        fields: [new Field('content-type', 'application/grpc'), new Field('grpc-timeout', '150m')],
+      }),
+    );
+    clock.advance(400);
+    assert.equal(stream.heads[0]?.fields.find(({ name }) => name === 'grpc-status')?.value, '4');
+    assert.deepEqual(
+      [...cluster.hosts].map(({ pool, active }) => [pool.waiting, active]),
+      [[0, 0]],
+    );
+    dials[0]?.();
+    assert.deepEqual(connections[0]?.connection.requests, []);
+  });
+
   it('reads the gRPC status from the trailers', () => {
     const { begin, sent, outcomes } = setUp();
     begin(requestHead({ method: 'POST', fields: [new Field('content-type', 'application/grpc+proto')] }));
