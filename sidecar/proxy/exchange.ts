@@ -166,7 +166,9 @@ export class Exchange
     this.flags |= answer.flag;
     if (this.isGrpc) this.grpcStatus = answer.grpcStatus;
     this.detail = error.message;
-    this.#stream.reset(new MeshError('stream_refused', error.message, { origin: 'upstream', cause: error }));
+    // A time that is up would be up again here; whatever else it was may be over.
+    const code = error.code === 'connect_timeout' ? error.code : 'stream_refused';
+    this.#stream.reset(new MeshError(code, error.message, { origin: 'upstream', cause: error }));
     this.#finish();
   }
 

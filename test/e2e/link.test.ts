@@ -108,7 +108,7 @@ describe('a link', () => {
     const { pair } = await startTwoPorts(t);
     const session = await dial(t, pair, '80.shop.test.mesh', announcing(1));
     const [settings] = (await once(session, 'remoteSettings')) as [Settings];
-    assert.deepEqual(settings.customSettings, { [version]: 1, [features]: 3 });
+    assert.deepEqual(settings.customSettings, { [version]: 1, [features]: 7 });
     assert.equal((await askBy(session)).status, 200);
 
     const newer = await dial(t, pair, '80.shop.test.mesh', announcing(2));

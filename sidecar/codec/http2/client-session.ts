@@ -94,6 +94,10 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
     this.conn.destroy(new MeshError('connect_timeout', message, { origin: 'upstream', retry: 'always' }));
   }
 
+  get tellsConnectTimeouts(): boolean {
+    return this.isLink && this.peer.knowsConnectTimeouts;
+  }
+
   open(stream: ClientHttp2Stream): boolean {
     if (!this.#takeUnsent(stream)) return false;
     if (stream.head.protocol !== undefined && !this.peer.allowsConnectProtocol) {

@@ -1,6 +1,6 @@
 // hot: one per request that we send.
 /** One request as the client side of a connection sees it. */
-import { MeshError } from '../../../kit/errors.ts';
+import { type ErrorCode, MeshError } from '../../../kit/errors.ts';
 import type { ClientStream, RequestHead, ResponseHead, ResponseReceiver } from '../codec.ts';
 import type { Field } from '../field.ts';
 import { faultCode, StreamReset } from './fault.ts';
@@ -13,6 +13,8 @@ import { type HeadWriter, Http2Stream, type StreamHost } from './stream.ts';
 export interface ClientStreamHost extends StreamHost {
   /** A request was answered on the connection before, so it may have died unseen. */
   readonly hasAnswered: boolean;
+  /** CONNECT_ERROR is a sidecar's word that its application took all the time there is to connect. */
+  readonly tellsConnectTimeouts: boolean;
   /** Gives the stream its id, now that its head is written; false where no stream can be opened any more. */
   open(stream: ClientHttp2Stream): boolean;
   /** A stream that never left is gone. */
@@ -127,15 +129,14 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
   override onPeerReset(code: number): void {
     if (code === faultCode.refusedStream) {
       // RFC 9113 §8.7: nothing was processed.
-      this.deliverAborted(
-        new MeshError('stream_refused', 'upstream refused the stream, it cannot serve it now', {
-          origin: 'upstream',
-          retry: 'always',
-        }),
-      );
-      return;
-    }
-    this.deliverAborted(new StreamReset(code));
+      this.#refused('stream_refused', 'upstream refused the stream, it cannot serve it now');
+    } else if (code === faultCode.connectError && this.#client.tellsConnectTimeouts) {
+      this.#refused('connect_timeout', 'the application did not take a connection in time');
+    } else this.deliverAborted(new StreamReset(code));
+  }
+
+  #refused(code: ErrorCode, message: string): void {
+    this.deliverAborted(new MeshError(code, message, { origin: 'upstream', retry: 'always' }));
   }
 
   /** The request left before the answer came: the usual course. */

@@ -62,6 +62,12 @@ export class ServerSession extends Session implements ServerConnection {
     if (this.#patienceMs <= 0) this.#finishDrain();
   }
 
+  /** A peer that does not know what CONNECT_ERROR says on a link hears REFUSED_STREAM: nothing was done. */
+  override resetStream(stream: Http2Stream, code: number): void {
+    const isUnknown = code === faultCode.connectError && !this.peer.knowsConnectTimeouts;
+    super.resetStream(stream, isUnknown ? faultCode.refusedStream : code);
+  }
+
   protected override get lastPeerStreamId(): number {
     return this.#lastStreamId;
   }

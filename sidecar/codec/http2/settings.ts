@@ -18,9 +18,9 @@ export const setting = {
 
 /** The version of the link's rules that we speak. A peer that names none speaks it too. */
 export const linkVersion = 1;
-/** What a sidecar takes over a link beyond requests: one bit each. */
-export const linkFeature = { tunnels: 1, httpVersion: 2 } as const;
-const ourLinkFeatures = linkFeature.tunnels | linkFeature.httpVersion;
+/** What a sidecar understands over a link beyond requests: one bit each. */
+export const linkFeature = { tunnels: 1, httpVersion: 2, connectTimeouts: 4 } as const;
+const ourLinkFeatures = linkFeature.tunnels | linkFeature.httpVersion | linkFeature.connectTimeouts;
 
 /** What the peer announced; the RFC's defaults until it did. */
 export class PeerSettings {
@@ -37,6 +37,11 @@ export class PeerSettings {
 
   constructor(ourSide: 'server' | 'client') {
     this.#maxPush = ourSide === 'server' ? 1 : 0;
+  }
+
+  /** Whether CONNECT_ERROR between us says that the application took all the time there is to connect. */
+  get knowsConnectTimeouts(): boolean {
+    return (this.linkFeatures & linkFeature.connectTimeouts) !== 0;
   }
 
   /** Takes one SETTINGS frame's entries in order, the last of a name counting. Throws on a value that is not allowed. */

@@ -155,9 +155,17 @@ function setUp(
 }
 
 const upstreamError = (
-  code: 'connection_reset' | 'stream_refused',
+  code: 'connection_reset' | 'connect_timeout' | 'stream_refused',
   retry: 'always' | 'if_idempotent' | 'elsewhere' | 'never',
 ) => new MeshError(code, 'the upstream broke', { origin: 'upstream', retry });
+
+const callWithin = (timeout: string) =>
+  requestHead({
+    method: 'POST',
+    fields: [new Field('content-type', 'application/grpc'), new Field('grpc-timeout', timeout)],
+  });
+const grpcStatusOf = ({ heads }: FakeServerStream) =>
+  heads[0]?.fields.find(({ name }) => name === 'grpc-status')?.value;
 
 describe('Exchange', () => {
   it('carries head, body and trailers in both directions and counts itself out', () => {
@@ -304,6 +312,29 @@ describe('Exchange', () => {
     assert.deepEqual([two.outcomes[0]?.status, two.outcomes[0]?.attempts], [200, 2]);
   });
 
+  it('asks nobody again who took all the time to connect, and says so to a caller that may know others', () => {
+    for (const [isLink, code, last, attempts] of [
+      [false, 'connect_timeout', 'end', 1],
+      [true, 'connect_timeout', 'reset connect_timeout', 1],
+      [true, 'stream_refused', 'reset stream_refused', 2],
+    ] as const) {
+      const { begin, connections, outcomes } = setUp({ isLink });
+      const { stream } = begin();
+      for (const { connection } of connections)
+        connection.requests[0]?.receiver.onResponseAborted(upstreamError(code, 'always'));
+      assert.equal(stream.calls.at(-1), last);
+      assert.deepEqual(
+        [outcomes[0]?.status, outcomes[0]?.attempts, connections.length],
+        [503, attempts, attempts],
+      );
+    }
+    const { begin, sent, outcomes } = setUp({ endpoints: ['a', 'b'] });
+    begin(requestHead({ method: 'POST' }));
+    sent(0).receiver.onResponseAborted(upstreamError('connect_timeout', 'always'));
+    sent(1).receiver.onResponse(responseHead(200), true);
+    assert.deepEqual([outcomes[0]?.status, outcomes[0]?.attempts], [200, 2]);
+  });
+
   it('asks no more for a caller that is gone before the moment is over', () => {
     const { begin, sent, connections, clock, cluster } = setUp();
     const { exchange } = begin();
@@ -425,25 +456,21 @@ describe('Exchange', () => {
   it('answers a gRPC caller in its own terms', () => {
     const { begin, refuse } = setUp();
     refuse.add('a');
-    const { stream } = begin(
-      requestHead({ method: 'POST', fields: [new Field('content-type', 'application/grpc')] }),
-    );
+    const { stream } = begin(callWithin('1S'));
     assert.deepEqual(stream.calls, ['response 200 end']);
-    const status = stream.heads[0]?.fields.find((field) => field.name === 'grpc-status');
-    assert.equal(status?.value, '14');
+    assert.equal(grpcStatusOf(stream), '14');
   });
 
   it("sends nothing whose caller's deadline passed in line, and leaves the connection to others", () => {
     const { begin, sent, dials, clock, cluster, connections, outcomes, proxy } = setUp({ dialsLater: true });
-    const grpc = () => new Field('content-type', 'application/grpc');
-    const late = begin(requestHead({ fields: [grpc(), new Field('grpc-timeout', '150m')] }));
-    const early = begin(requestHead({ fields: [grpc(), new Field('grpc-timeout', '1S')] }));
+    const late = begin(callWithin('150m'));
+    const early = begin(callWithin('1S'));
     // The coarse timer would come later.
     clock.advance(151);
     assert.deepEqual(late.stream.calls, []);
     dials[0]?.();
     assert.deepEqual(late.stream.calls, ['response 200 end']);
-    assert.equal(late.stream.heads[0]?.fields.find(({ name }) => name === 'grpc-status')?.value, '4');
+    assert.equal(grpcStatusOf(late.stream), '4');
     assert.deepEqual([outcomes[0]?.status, flagNames(outcomes[0]?.flags ?? 0)], [504, 'UT']);
     assert.equal(connections[0]?.connection.requests.length, 1);
     assert.equal(sent().head.fields.find(({ name }) => name === 'grpc-timeout')?.value, '849m');
@@ -454,17 +481,11 @@ describe('Exchange', () => {
 
   it('answers a gRPC caller whose deadline passes in line, and waits no more', () => {
     const { begin, dials, clock, cluster, connections } = setUp({ dialsLater: true });
-    const { stream } = begin(
-      requestHead({
-        fields: [new Field('content-type', 'application/grpc'), new Field('grpc-timeout', '150m')],
-      }),
-    );
+    const { stream } = begin(callWithin('150m'));
     clock.advance(400);
-    assert.equal(stream.heads[0]?.fields.find(({ name }) => name === 'grpc-status')?.value, '4');
-    assert.deepEqual(
-      [...cluster.hosts].map(({ pool, active }) => [pool.waiting, active]),
-      [[0, 0]],
-    );
+    assert.equal(grpcStatusOf(stream), '4');
+    const lines = [...cluster.hosts].map(({ pool, active }) => [pool.waiting, active]);
+    assert.deepEqual(lines, [[0, 0]]);
     dials[0]?.();
     assert.deepEqual(connections[0]?.connection.requests, []);
   });

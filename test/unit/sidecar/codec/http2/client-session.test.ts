@@ -11,9 +11,17 @@ import {
   goaway,
   headers,
   readFrames,
+  rst,
   settings,
 } from '../../../../support/http2-frames.ts';
-import { http2Bench, plain, playServer, requestHead, ScriptedPeer } from '../../../../support/http2-peer.ts';
+import {
+  http2Bench,
+  link,
+  plain,
+  playServer,
+  requestHead,
+  ScriptedPeer,
+} from '../../../../support/http2-peer.ts';
 
 const oops = new MeshError('internal', 'oops', { origin: 'local' });
 
@@ -91,6 +99,21 @@ describe('ClientSession', () => {
     assert.equal(client.active, 0);
     client.request(requestHead(), true, new RecordedResponse());
     assert.equal(peer.turn()[0]?.stream, 1);
+  });
+
+  it('believes only a sidecar that its application took all the time to connect', () => {
+    for (const [options, features, expected] of [
+      [link, 7, ['connect_timeout', 'always']],
+      [link, 3, ['stream_reset', 'never']],
+      [plain, 7, ['stream_reset', 'never']],
+    ] as const) {
+      const { peer, client } = playServer(options, [[0xf4d1, features]]);
+      const response = new RecordedResponse();
+      client.request(requestHead(), true, response);
+      peer.turn();
+      peer.send(rst(1, 10));
+      assert.deepEqual([response.aborted?.code, response.aborted?.retry], expected);
+    }
   });
 
   it('cancels a request and drops what still comes', () => {

@@ -1,11 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { MeshError } from '../../../../../kit/errors.ts';
 import { RecordedResponse, RecordingAcceptor, RecordingOwner } from '../../../../support/codec-recorders.ts';
-import { type Frame, preface, settings } from '../../../../support/http2-frames.ts';
-import { http2Bench, link, plain, requestHead, ScriptedPeer } from '../../../../support/http2-peer.ts';
+import { block, type Frame, headers, preface, settings } from '../../../../support/http2-frames.ts';
+import {
+  http2Bench,
+  link,
+  plain,
+  playClient,
+  requestHead,
+  ScriptedPeer,
+} from '../../../../support/http2-peer.ts';
 
 const version = 0xf4d0;
 const features = 0xf4d1;
+
+const get = block([
+  [':method', 'GET'],
+  [':scheme', 'http'],
+  [':path', '/'],
+  [':authority', 'orders.shop'],
+]);
 
 /** What the first frame announces, by identifier. */
 function announced(frames: readonly Frame[]): Map<number, number> {
@@ -42,11 +57,26 @@ describe('the settings of a link', () => {
   it('say version and features at its beginning, from both sides; those of other connections do not', () => {
     for (const { peer } of [serve(link), connect(link)]) {
       const entries = announced(peer.turn());
-      assert.deepEqual([entries.get(version), entries.get(features)], [1, 3]);
+      assert.deepEqual([entries.get(version), entries.get(features)], [1, 7]);
     }
     for (const { peer } of [serve(plain), connect(plain)]) {
       const entries = announced(peer.turn());
       assert.deepEqual([entries.has(version), entries.has(features)], [false, false]);
+    }
+  });
+
+  it('decide how a caller is told of an application that took all the time to connect', () => {
+    for (const [known, code] of [
+      [7, 10],
+      [3, 7],
+    ] as const) {
+      const { peer, acceptor } = playClient(link, [[features, known]]);
+      peer.send(headers(1, get));
+      acceptor.requests[0]?.stream.reset(new MeshError('connect_timeout', 'slow', { origin: 'upstream' }));
+      assert.deepEqual(
+        peer.turn().map(({ type, payload }) => [type, payload.readUInt32BE(0)]),
+        [[3, code]],
+      );
     }
   });
 
