@@ -10,6 +10,7 @@ import type { Socket } from 'node:net';
 import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
 import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
 import type { DescriptorBudget } from './descriptors.ts';
+import { type DirectWriter, writeDirectly } from './direct-write.ts';
 import { connectionError } from './node-errors.ts';
 import { leaveReads, pauseReading, readsBeforeTaken, takeReads } from './read-buffer.ts';
 import { noteReadBuffer } from './read-garbage.ts';
@@ -68,11 +69,12 @@ type Fin = 'none' | 'leaving' | 'leaving_ended' | 'sent';
 const owner = Symbol('SocketConn');
 type OwnedSocket = Socket & { [owner]: SocketConn };
 
-export class SocketConn implements Conn, Flushable {
+export class SocketConn implements Conn, Flushable, DirectWriter {
   flushScheduled = false;
   bytesIn = 0;
   bytesOut = 0;
   readonly #socket: Socket;
+  readonly #isPlain: boolean;
   readonly #services: ConnServices;
   readonly #origin: Origin;
   #peer: Peer | undefined;
@@ -82,6 +84,8 @@ export class SocketConn implements Conn, Flushable {
   #text = '';
   #pieces: (string | Buffer)[] | undefined = undefined;
   #queuedBytes = 0;
+  /** Handed to the socket past its stream, and not taken by the kernel yet. */
+  #waitingBytes = 0;
   #writerWaits = false;
   /** Those by Node's own way. */
   #reads = 0;
@@ -92,6 +96,7 @@ export class SocketConn implements Conn, Flushable {
 
   constructor(socket: Socket, services: ConnServices, init: SocketConnInit) {
     this.#socket = socket;
+    this.#isPlain = belowOf(socket) === undefined;
     this.#services = services;
     this.#origin = init.origin;
     this.#peer = init.peer;
@@ -108,11 +113,11 @@ export class SocketConn implements Conn, Flushable {
   }
 
   get unsentBytes(): number {
-    return this.#queuedBytes + this.#socket.writableLength;
+    return this.#queuedBytes + this.#handedBytes;
   }
 
   get isFull(): boolean {
-    const unsent = this.#queuedBytes + this.#socket.writableLength;
+    const unsent = this.unsentBytes;
     if (unsent < connectionLimits.highMarkBytes && (unsent < crowdedMarkBytes || !this.#isCrowded))
       return false;
     if (this.#writerWaits) return true;
@@ -159,8 +164,7 @@ export class SocketConn implements Conn, Flushable {
 
   /** Over TLS a second write of a turn would wait for the first to end, and that takes a turn. */
   #canWriteNow(): boolean {
-    const socket = this.#socket;
-    return !this.#writerWaits && socket.writableLength === 0 && belowOf(socket) === undefined;
+    return this.#isPlain && !this.#writerWaits && this.#handedBytes === 0;
   }
 
   flush(): void {
@@ -173,23 +177,48 @@ export class SocketConn implements Conn, Flushable {
     this.#pieces = undefined;
     this.#queuedBytes = 0;
     this.bytesOut += size;
-    if (pieces === undefined) socket.write(text, 'latin1');
-    else if (this.#isCrowded && (socket.writableLength > 0 || keepsMore(pieces, size))) {
+    if (pieces === undefined) this.#writeOne(text);
+    else if (this.#isCrowded && (this.#handedBytes > 0 || keepsMore(pieces, size))) {
       // What has to wait, or may, gets a buffer of its own: a view keeps the whole one that it was read into.
-      socket.write(joined(text, pieces, Buffer.allocUnsafeSlow(size)));
-    } else if (size <= joinBelowBytes) socket.write(joined(text, pieces, Buffer.allocUnsafe(size)));
+      this.#writeOne(joined(text, pieces, Buffer.allocUnsafeSlow(size)));
+    } else if (size <= joinBelowBytes) this.#writeOne(joined(text, pieces, Buffer.allocUnsafe(size)));
     else writeAll(socket, text, pieces);
-    const unsent = socket.writableLength;
+    const unsent = this.#handedBytes;
     if (unsent > connectionLimits.maxUnsentBytes) {
       this.destroy(new MeshError('limit_exceeded', `${unsent} bytes unsent`, { origin: this.#origin }));
-    } else if (this.#writerWaits && !socket.writableNeedDrain) this.drained();
+    } else if (this.#writerWaits) this.#drainedUnlessUnsent();
+  }
+
+  /** One system call, and where all leaves with it, nothing more. */
+  #writeOne(data: string | Buffer): void {
+    const socket = this.#socket;
+    const outcome = this.#isPlain && this.#handedBytes === 0 ? writeDirectly(socket, data, this) : 'refused';
+    if (outcome === 'waits') this.#waitingBytes = data.length;
+    else if (outcome === 'refused') socket.write(data, 'latin1');
+  }
+
+  /** What waits below the stream has left, or never will. */
+  written(error: Error | undefined): void {
+    this.#waitingBytes = 0;
+    if (this.#state === 'destroyed' || this.#state === 'closed') return;
+    if (error !== undefined) this.#socket.destroy(error);
+    else if (this.#writerWaits) this.#drainedUnlessUnsent();
+  }
+
+  #drainedUnlessUnsent(): void {
+    if (this.#waitingBytes === 0 && !this.#socket.writableNeedDrain) this.drained();
+  }
+
+  /** Unsent, and not here any more. */
+  get #handedBytes(): number {
+    return this.#waitingBytes + this.#socket.writableLength;
   }
 
   finish(): void {
     if (this.#state !== 'open') return;
     this.flush();
     this.#state = 'finishing';
-    if (belowOf(this.#socket) !== undefined) this.#socket._final = finalUnlessCut;
+    if (!this.#isPlain) this.#socket._final = finalUnlessCut;
     this.#socket.end();
   }
 
@@ -199,6 +228,7 @@ export class SocketConn implements Conn, Flushable {
     this.#state = 'lingering';
     const socket = this.#socket;
     this.#linger = new Linger(
+      this,
       socket,
       this.#services.timers,
       this.#peerEnded ? connectionLimits.lingerEndedMs : connectionLimits.lingerStuckMs,
@@ -332,6 +362,7 @@ export class SocketConn implements Conn, Flushable {
 
 /** The time after `close`: the last bytes leave, then the peer gets a moment to read them and close. */
 class Linger implements TimerOwner {
+  readonly #conn: Conn;
   readonly #socket: Socket;
   readonly #timers: TimerWheel;
   readonly #timer: WheelTimer = new WheelTimer(this);
@@ -339,11 +370,12 @@ class Linger implements TimerOwner {
   #leftBytes = connectionLimits.lingerBytes;
   #unsentBytes: number;
 
-  constructor(socket: Socket, timers: TimerWheel, stuckMs: number) {
+  constructor(conn: Conn, socket: Socket, timers: TimerWheel, stuckMs: number) {
+    this.#conn = conn;
     this.#stuckMs = stuckMs;
     this.#socket = socket;
     this.#timers = timers;
-    this.#unsentBytes = socket.writableLength;
+    this.#unsentBytes = conn.unsentBytes;
     if (this.#unsentBytes === 0) timers.arm(this.#timer, connectionLimits.lingerMs);
     else {
       timers.arm(this.#timer, stuckMs);
@@ -357,7 +389,7 @@ class Linger implements TimerOwner {
   }
 
   onTimer(): void {
-    const unsent = this.#socket.writableLength;
+    const unsent = this.#conn.unsentBytes;
     if (unsent === 0 || unsent === this.#unsentBytes) this.#socket.destroy();
     else {
       this.#unsentBytes = unsent;
