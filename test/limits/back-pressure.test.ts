@@ -11,7 +11,7 @@ import { startDeafApp } from '../support/deaf-app.ts';
 import { eventually, within } from '../support/eventually.ts';
 import { ask } from '../support/http-app.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
-import { collectable, liveBytes, settled, settledBytes } from '../support/process-memory.ts';
+import { collectable, liveBytes, residentBytes, settled } from '../support/process-memory.ts';
 import { scaled } from '../support/scale.ts';
 import { startSlowReaders } from '../support/slow-readers.ts';
 import { startUploads } from '../support/slow-uploads.ts';
@@ -124,7 +124,7 @@ function assertBlocked(sender: Sender, pair: StaticPair): void {
 
 async function assertCost(t: TestContext, pair: StaticPair, rest: readonly number[]): Promise<void> {
   const sides = sidesOf(pair);
-  const resident = await Promise.all(sides.map(({ pid }) => settledBytes(pid)));
+  const resident = sides.map(({ pid }) => residentBytes(pid));
   const peak = await liveBytesOf(pair);
   peak.forEach((bytes, at) => {
     const cost = bytes - (rest[at] ?? 0);
