@@ -1,6 +1,6 @@
 /**
  * `npm test`: format, lint, types and unused code first, for they fail in seconds; then every test file by
- * glob, the ones that start real processes last. A glob that matches nothing fails, and so does a run with fewer
+ * glob, the ones that want the machine alone last. A glob that matches nothing fails, and so does a run with fewer
  * tests than it had: `node --test` alone would call both a success.
  *
  *   node test/run.ts                      everything
@@ -9,7 +9,7 @@
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { scaled } from './support/scale.ts';
@@ -30,6 +30,10 @@ const leastTests = 2_700;
 /** One file, with all its tests. Generous: CI machines are shared, and at full scale some run for 25 minutes. */
 const fileTimeoutMs = scaled(10, 60) * 60_000;
 const cores = Math.min(availableParallelism(), 4);
+/** Files at once: most of their time is waiting, so one more than there are cores keeps these busy. */
+const together = cores + 1;
+/** Files that start many processes each; at full scale each wants the machine alone. */
+const processesTogether = scaled(Math.min(together, 3), 1);
 
 const checks: readonly (readonly [string, ...string[]])[] = [
   ['biome', 'check', '--max-diagnostics=50', '--error-on-warnings', '.'],
@@ -37,18 +41,48 @@ const checks: readonly (readonly [string, ...string[]])[] = [
   ['knip', '--no-progress'],
 ];
 
+/** These measure what a machine can do, or how soon a sidecar gives memory back: one at a time, with nothing beside. */
+const alone: readonly string[] = [
+  'test/e2e/floods.test.ts',
+  'test/e2e/overload.test.ts',
+  'test/limits/leaks.test.ts',
+  'test/limits/overload.test.ts',
+];
+
 const groups: readonly Group[] = [
-  { globs: ['test/*.test.ts', 'test/unit/**/*.test.ts', 'test/property/**/*.test.ts'], concurrency: cores },
-  { globs: ['test/contract/**/*.test.ts', 'test/conformance/**/*.test.ts'], concurrency: cores },
-  // These mostly wait: for certificates to age, for processes to start, for an outage to pass.
-  { globs: ['test/e2e/{agent,mesh,pilot}/*.test.ts'], concurrency: Math.min(cores, 2) },
-  // These load one sidecar, and some look at its memory: one at a time.
-  { globs: ['test/e2e/*.test.ts'], concurrency: 1 },
-  { globs: ['test/limits/**/*.test.ts'], concurrency: 1 },
+  {
+    globs: ['', 'unit/**/', 'property/**/', 'contract/**/', 'conformance/**/'].map(
+      (folder) => `test/${folder}*.test.ts`,
+    ),
+    concurrency: together,
+  },
+  // These mostly wait: for certificates to age, for processes to start, for an outage to pass, for buffers to fill.
+  { globs: ['test/e2e/**/*.test.ts', 'test/limits/**/*.test.ts'], concurrency: processesTogether },
+  { globs: alone, concurrency: 1 },
+];
+
+/** The longest of their group, started before all others: begun last, each would keep one core busy and the rest idle. */
+const longest: readonly string[] = [
+  'test/limits/back-pressure.test.ts',
+  'test/limits/ledger.test.ts',
+  'test/e2e/mesh/outage.test.ts',
+  'test/e2e/opaque.test.ts',
+  'test/limits/soak.test.ts',
+  'test/e2e/mesh/kills.test.ts',
+  'test/e2e/mesh/renewal.test.ts',
+  'test/limits/zero-window.test.ts',
+  'test/limits/idle-connections.test.ts',
+  'test/conformance/h1-vectors.test.ts',
+  'test/contract/store/server.test.ts',
+  'test/unit/node-agent/supervisor/supervisor.test.ts',
+  'test/contract/store/store.test.ts',
 ];
 
 /** How many of the files that took longest are named at the end. */
 const slowestShown = 10;
+
+/** Starting Node with a warm cache costs half: nothing is compiled or stripped of types again. Children have it too. */
+process.env['NODE_COMPILE_CACHE'] ??= resolve('node_modules/.cache/compiled-tests');
 
 const seconds = new Map<string, number>();
 const chosen = process.argv.slice(2);
@@ -59,11 +93,10 @@ if (chosen.length > 0) {
   await runFiles(chosen, isAlone ? 1 : cores);
 } else {
   await runChecks();
-  for (const group of groups) {
-    await runFiles(
-      group.globs.flatMap((glob) => filesOf(glob)),
-      group.concurrency,
-    );
+  for (const file of longest) filesOf(file);
+  for (const { globs, concurrency } of groups) {
+    const files = globs.flatMap((glob) => filesOf(glob));
+    await runFiles(globs === alone ? files : longestFirst(files), concurrency);
   }
   const total = count.passed + count.failed;
   if (total < leastTests) fail(`only ${total} tests ran, expected at least ${leastTests}`);
@@ -105,6 +138,12 @@ function filesOf(glob: string): string[] {
   const files = globSync(glob).sort();
   if (files.length === 0) fail(`no file matches ${glob}`);
   return files;
+}
+
+/** Without those that want to be alone. */
+function longestFirst(files: readonly string[]): string[] {
+  const first = longest.filter((file) => files.includes(file));
+  return [...first, ...files.filter((file) => !first.includes(file) && !alone.includes(file))];
 }
 
 function runFiles(files: readonly string[], concurrency: number): Promise<void> {
