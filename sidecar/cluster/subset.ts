@@ -1,12 +1,12 @@
 /**
  * Which endpoints of a large cluster one caller keeps links to: a link costs both ends tens of kilobytes, so a
- * caller links to a few. Rendezvous hashing makes the choice the same at every time, spreads callers evenly,
+ * caller links to a few (docs/adr/0020-a-caller-links-to-twelve.md). Rendezvous hashing makes the choice the same at every time, spreads callers evenly,
  * and changes it for few callers when an endpoint comes or goes.
  */
 
 export const subsetLimits = {
   /** Endpoints of one cluster that one caller links to. */
-  maxLinkedEndpoints: 20,
+  maxLinkedEndpoints: 12,
 };
 
 /** At most `maxLinkedEndpoints` of `hosts`, the same for the same caller and hosts. */

@@ -31,9 +31,10 @@ describe('subsetFor', () => {
     }
     const counts = [...callers.values()];
     assert.equal(counts.length, all.length);
-    // 100 each on average; six standard deviations either way.
+    const mean = (1000 * maxLinkedEndpoints) / 200;
+    const sixDeviations = 6 * Math.sqrt(mean);
     assert.ok(
-      Math.min(...counts) > 40 && Math.max(...counts) < 160,
+      Math.min(...counts) > mean - sixDeviations && Math.max(...counts) < mean + sixDeviations,
       `${Math.min(...counts)}…${Math.max(...counts)}`,
     );
   });
