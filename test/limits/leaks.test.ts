@@ -10,13 +10,14 @@ import { nothingLeft } from '../support/left-behind.ts';
 import { collectable, liveBytes } from '../support/process-memory.ts';
 import { isFullScale, scaled } from '../support/scale.ts';
 import { http1States, http2States, leave, leavings } from '../support/socket-abuse.ts';
-import { startStaticPair } from '../support/static-pair.ts';
+import { type StaticPair, startStaticPair } from '../support/static-pair.ts';
 import { startLoadFor } from '../support/steady-load.ts';
+import { type Look, trendPerMinute } from '../support/trend.ts';
 
 const minuteMs = 60_000;
-const warmUpMs = scaled(2_000, 5 * minuteMs);
-const runMs = scaled(10_000, 20 * minuteMs);
-/** RSS may grow by less than 1 MB in 10 minutes. */
+const warmUpMs = scaled(2_000, 10 * minuteMs);
+const runMs = scaled(10_000, 60 * minuteMs);
+/** RSS of one sidecar may grow by less than 1 MB in 10 minutes. */
 const maxBytesPerMinute = 100_000;
 /** Between two connections that are left, beside some 300 requests a second. */
 const pauseMs = 30;
@@ -35,9 +36,16 @@ describe('traffic of which a tenth is left badly', () => {
     let isRunning = true;
     const abuse = abuseUntil(pair.outboundPort, () => !isRunning);
     await wait(warmUpMs);
-    const rest = isFullScale ? await liveBytesOf(pair) : 0;
-    await wait(runMs);
-    const total = isFullScale ? await liveBytesOf(pair) : 0;
+    if (isFullScale) {
+      const { caller, receiver } = await watchMemory(pair, (line) => t.diagnostic(line));
+      for (const [name, looks] of Object.entries({ caller, receiver })) {
+        const perMinute = Math.round(trendPerMinute(looks));
+        t.diagnostic(`${name}: ${perMinute} bytes a minute`);
+        assert.ok(perMinute < maxBytesPerMinute, `${name} grew by ${perMinute} bytes a minute`);
+      }
+    } else {
+      await wait(runMs);
+    }
     isRunning = false;
     const left = await abuse;
     const { sent, failures } = await load.stop();
@@ -46,11 +54,28 @@ describe('traffic of which a tenth is left badly', () => {
     assert.deepEqual(failures, []);
     assert.deepEqual([pair.caller.status, pair.receiver.status], [undefined, undefined]);
     await nothingLeft(pair, 'nothing left of the traffic');
-    const perMinute = (total - rest) / (runMs / minuteMs);
-    if (isFullScale) t.diagnostic(`${Math.round(perMinute)} bytes a minute in both sidecars`);
-    assert.ok(perMinute < 2 * maxBytesPerMinute, `${perMinute} bytes a minute in both sidecars`);
   });
 });
+
+/** Looks at the memory of both each minute. */
+async function watchMemory({ caller, receiver }: StaticPair, tell: (line: string) => void) {
+  const looks = { caller: [] as Look[], receiver: [] as Look[] };
+  const startMs = performance.now();
+  const minutes = () => (performance.now() - startMs) / minuteMs;
+  const look = async (pid: number): Promise<Look> => ({ value: await liveBytes(pid), minutes: minutes() });
+  while (minutes() < runMs / minuteMs) {
+    const nextMs = performance.now() + minuteMs;
+    looks.caller.push(await look(caller.pid));
+    looks.receiver.push(await look(receiver.pid));
+    tell(`MB: caller ${megabytes(looks.caller)}, receiver ${megabytes(looks.receiver)}`);
+    await wait(nextMs - performance.now());
+  }
+  return looks;
+}
+
+function megabytes(looks: readonly Look[]): string {
+  return ((looks.at(-1)?.value ?? 0) / 1e6).toFixed(1);
+}
 
 /** Leaves connections badly, one after the other; resolves to how many there were. */
 async function abuseUntil(port: number, isOver: () => boolean): Promise<number> {
@@ -65,10 +90,6 @@ async function abuseUntil(port: number, isOver: () => boolean): Promise<number> 
     await wait(pauseMs);
   }
   return count;
-}
-
-async function liveBytesOf(pair: Awaited<ReturnType<typeof startStaticPair>>): Promise<number> {
-  return (await liveBytes(pair.caller.pid)) + (await liveBytes(pair.receiver.pid));
 }
 
 function wait(ms: number): Promise<void> {
