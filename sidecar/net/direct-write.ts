@@ -18,12 +18,17 @@ export interface DirectWriter {
 /** `waits`: `written` follows. `refused`: nothing was done, and the stream will tell why. */
 export type DirectWrite = 'left' | 'waits' | 'refused';
 
-/** Writes text (latin1) or bytes. Nothing may wait in the socket's stream, or before this in its handle. */
-export function writeDirectly(socket: Socket, data: string | Buffer, writer: DirectWriter): DirectWrite {
+/** What is written: text (latin1), bytes, or several pieces of them. */
+export type Data = string | Buffer | Buffer[];
+
+/** Writes `data`. Nothing may wait in the socket's stream, or before this in its handle. */
+export function writeDirectly(socket: Socket, data: Data, writer: DirectWriter): DirectWrite {
   const handle = (socket as unknown as Inner)._handle;
   if (!isOffered || !handle) return 'refused';
-  const answer =
-    typeof data === 'string' ? handle.writeLatin1String(null, data) : handle.writeBuffer(null, data);
+  let answer: Answer;
+  if (typeof data === 'string') answer = handle.writeLatin1String(null, data);
+  else if (Array.isArray(data)) answer = handle.writev(null, data, true);
+  else answer = handle.writeBuffer(null, data);
   if (answer === 0) return 'left';
   // It failed, and will fail again.
   if (typeof answer === 'number') return 'refused';
@@ -47,15 +52,16 @@ interface WriteRequest {
   oncomplete: (this: WriteRequest, status: number) => void;
   writer?: DirectWriter;
   /** Held until it has left. */
-  data?: string | Buffer;
+  data?: Data;
 }
 
-/** Answers with an error number, 0 when all has left, or the request that waits. */
-type HandleWrite<T> = (request: null, data: T) => number | WriteRequest;
+/** An error number, 0 when all has left, or the request that waits. */
+type Answer = number | WriteRequest;
 
 interface Handle {
-  readonly writeLatin1String: HandleWrite<string>;
-  readonly writeBuffer: HandleWrite<Buffer>;
+  writeLatin1String(request: null, text: string): Answer;
+  writeBuffer(request: null, bytes: Buffer): Answer;
+  writev(request: null, pieces: Buffer[], areBuffers: true): Answer;
 }
 
 interface Inner {
@@ -74,6 +80,7 @@ function offersDirectWrites(): boolean {
   const handle = {
     writeLatin1String: write,
     writeBuffer: write,
+    writev: write,
     ...{ getAsyncId: () => 0, readStart: () => 0, readStop: () => 0, close: (done: () => void) => done() },
   };
   try {

@@ -169,7 +169,6 @@ export class SocketConn implements Conn, Flushable, DirectWriter {
 
   flush(): void {
     if (this.#queuedBytes === 0 || this.#state === 'destroyed' || this.#state === 'closed') return;
-    const socket = this.#socket;
     const text = this.#text;
     const pieces = this.#pieces;
     const size = this.#queuedBytes;
@@ -177,12 +176,13 @@ export class SocketConn implements Conn, Flushable, DirectWriter {
     this.#pieces = undefined;
     this.#queuedBytes = 0;
     this.bytesOut += size;
-    if (pieces === undefined) this.#writeOne(text);
+    if (pieces === undefined) this.#writeNow(text, size);
     else if (this.#isCrowded && (this.#handedBytes > 0 || keepsMore(pieces, size))) {
       // What has to wait, or may, gets a buffer of its own: a view keeps the whole one that it was read into.
-      this.#writeOne(joined(text, pieces, Buffer.allocUnsafeSlow(size)));
-    } else if (size <= joinBelowBytes) this.#writeOne(joined(text, pieces, Buffer.allocUnsafe(size)));
-    else writeAll(socket, text, pieces);
+      this.#writeNow(joined(text, pieces, Buffer.allocUnsafeSlow(size)), size);
+    } else if (pieces.length === 1 && text.length === 0) this.#writeNow(pieces[0] as Buffer, size);
+    else if (size <= joinBelowBytes) this.#writeNow(joined(text, pieces, Buffer.allocUnsafe(size)), size);
+    else this.#writeNow(buffersOf(text, pieces), size);
     const unsent = this.#handedBytes;
     if (unsent > connectionLimits.maxUnsentBytes) {
       this.destroy(new MeshError('limit_exceeded', `${unsent} bytes unsent`, { origin: this.#origin }));
@@ -190,11 +190,11 @@ export class SocketConn implements Conn, Flushable, DirectWriter {
   }
 
   /** One system call, and where all leaves with it, nothing more. */
-  #writeOne(data: string | Buffer): void {
+  #writeNow(data: string | Buffer | Buffer[], size: number): void {
     const socket = this.#socket;
     const outcome = this.#isPlain && this.#handedBytes === 0 ? writeDirectly(socket, data, this) : 'refused';
-    if (outcome === 'waits') this.#waitingBytes = data.length;
-    else if (outcome === 'refused') socket.write(data, 'latin1');
+    if (outcome === 'waits') this.#waitingBytes = size;
+    else if (outcome === 'refused') writeToStream(socket, data);
   }
 
   /** What waits below the stream has left, or never will. */
@@ -436,14 +436,23 @@ function joined(text: string, pieces: readonly (string | Buffer)[], bytes: Buffe
   return bytes;
 }
 
-function writeAll(socket: Socket, text: string, pieces: readonly (string | Buffer)[]): void {
-  socket.cork();
-  if (text.length > 0) socket.write(text, 'latin1');
+/** `pieces` behind `text`, without a copy of what is bytes already; `pieces` is used up. */
+function buffersOf(text: string, pieces: (string | Buffer)[]): Buffer[] {
   for (let i = 0; i < pieces.length; i++) {
     const piece = pieces[i] as string | Buffer;
-    if (typeof piece === 'string') socket.write(piece, 'latin1');
-    else socket.write(piece);
+    if (typeof piece === 'string') pieces[i] = Buffer.from(piece, 'latin1');
   }
+  if (text.length > 0) pieces.unshift(Buffer.from(text, 'latin1'));
+  return pieces as Buffer[];
+}
+
+function writeToStream(socket: Socket, data: string | Buffer | Buffer[]): void {
+  if (!Array.isArray(data)) {
+    socket.write(data, 'latin1');
+    return;
+  }
+  socket.cork();
+  for (let i = 0; i < data.length; i++) socket.write(data[i] as Buffer);
   socket.uncork();
 }
 

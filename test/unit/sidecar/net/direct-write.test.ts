@@ -15,13 +15,14 @@ guardLeaks();
 const waitingBytes = 16 * 2 ** 20;
 
 describe('a write past the stream', () => {
-  it('leaves at once where the kernel takes it, text and bytes alike', async (t) => {
+  it('leaves at once where the kernel takes it, text, bytes and several of them alike', async (t) => {
     const { socket, client } = await socketPair(t);
     const writer = new Writer();
     assert.equal(writeDirectly(socket, 'caf\xe9 ', writer), 'left');
     assert.equal(writeDirectly(socket, Buffer.from('bytes'), writer), 'left');
+    assert.equal(writeDirectly(socket, [Buffer.from(' in'), Buffer.from(' pieces')], writer), 'left');
     socket.end();
-    assert.equal(await textOf(client), 'caf\xe9 bytes');
+    assert.equal(await textOf(client), 'caf\xe9 bytes in pieces');
     assert.deepEqual(writer.told, []);
   });
 
