@@ -68,8 +68,9 @@ export const limits = {
   connectionQueueBytes: 1024 * 1024,
   /** Most of the bytes that a socket holds before DATA waits in the streams' queues. */
   unsentBytes: 131_072,
-  /** DATA of one stream before the next one's turn. */
+  /** DATA of one stream before the next one's turn; on links more, for what comes in one piece goes on in one. */
   turnBytes: 16_384,
+  linkTurnBytes: 65_536,
   /** With so many streams open, heads on a link wait one turn of the loop for others to go with. */
   gatherFromStreams: 16,
   /** Smaller chunks are copied behind their frame header, larger ones are written as they are. */

@@ -88,7 +88,6 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
       flusher: services.flusher,
       out: services.out,
       encoder,
-      peer: this.peer,
       guard: this.guard,
       isLink: options.link,
       streams: this.streams,

@@ -14,7 +14,6 @@ import type { HpackEncoder } from './hpack/encoder.ts';
 import { limits } from './limits.ts';
 import { writeTrailers } from './message-writer.ts';
 import { OutBuffer } from './out-buffer.ts';
-import type { PeerSettings } from './settings.ts';
 import type { HeadWriter, Http2Stream } from './stream.ts';
 import { canSend } from './stream-state.ts';
 
@@ -24,7 +23,6 @@ export interface TransmitterInit {
   /** Shared by all connections of the codec: a flush uses it alone. */
   readonly out: OutBuffer;
   readonly encoder: HpackEncoder;
-  readonly peer: PeerSettings;
   readonly guard: FloodGuard;
   readonly isLink: boolean;
   /** Those that are open. */
@@ -45,7 +43,6 @@ export class Transmitter implements Flushable, HeadWriter {
   peerEnded = false;
   readonly #conn: Conn;
   readonly #flusher: Flusher;
-  readonly #peer: PeerSettings;
   readonly #guard: FloodGuard;
   readonly #isLink: boolean;
   readonly #streams: { readonly size: number };
@@ -69,7 +66,6 @@ export class Transmitter implements Flushable, HeadWriter {
     this.#flusher = init.flusher;
     this.out = init.out;
     this.encoder = init.encoder;
-    this.#peer = init.peer;
     this.#guard = init.guard;
     this.#isLink = init.isLink;
     this.#streams = init.streams;
@@ -239,35 +235,45 @@ export class Transmitter implements Flushable, HeadWriter {
     if (!this.#conn.isFull) this.schedule();
   }
 
-  /** One stream's turn: at most one DATA frame, or its trailers. */
+  /**
+   * One stream's turn: DATA, or its trailers. On links several frames in a row, because the other end writes them on
+   * together.
+   */
   #writeTurn(stream: Http2Stream): void {
     const { queue } = stream;
-    if (queue.bytes > 0) {
-      const most = Math.min(limits.turnBytes, this.#peer.maxFrameSize, stream.sendWindow, this.#window);
-      if (most <= 0) {
-        if (this.#window <= 0) {
-          stream.isReady = true;
-          this.#starved.push(stream);
-        }
-        return;
+    if (queue.bytes === 0) {
+      if (stream.endQueued) this.#writeEnd(stream);
+      return;
+    }
+    const turnBytes = this.#isLink ? limits.linkTurnBytes : limits.turnBytes;
+    const most = Math.min(turnBytes, stream.sendWindow, this.#window);
+    if (most <= 0) {
+      if (this.#window <= 0) {
+        stream.isReady = true;
+        this.#starved.push(stream);
       }
-      this.#writeData(stream, Math.min(most, queue.bytes));
-    } else if (stream.endQueued) this.#writeEnd(stream);
+      return;
+    }
+    for (let left = Math.min(most, queue.bytes); left > 0; ) {
+      // No peer's largest frame is smaller, RFC 9113 §4.2.
+      const size = Math.min(left, limits.frameBytes);
+      this.#writeData(stream, size);
+      left -= size;
+    }
+    stream.stuckSeconds = 0;
+    if (canSend(stream.state) && (queue.bytes > 0 || stream.endQueued)) this.queueData(stream);
+    if (stream.isWaiting && queue.bytes <= limits.streamQueueLowBytes) this.#roomy.push(stream);
   }
 
   #writeData(stream: Http2Stream, size: number): void {
-    const { queue } = stream;
-    const isLast = stream.endQueued && stream.trailers === undefined && size === queue.bytes;
+    const isLast = stream.endQueued && stream.trailers === undefined && size === stream.queue.bytes;
     stream.sendWindow -= size;
     this.#window -= size;
     this.queuedBytes -= size;
-    stream.stuckSeconds = 0;
     this.#guard.onDataSent();
     writeDataHeader(this.out, stream.id, size, isLast);
     this.#writeChunks(stream, size);
     if (isLast) stream.onSentEnd(this.out);
-    else if (queue.bytes > 0 || stream.endQueued) this.queueData(stream);
-    if (stream.isWaiting && queue.bytes <= limits.streamQueueLowBytes) this.#roomy.push(stream);
   }
 
   #writeChunks(stream: Http2Stream, size: number): void {

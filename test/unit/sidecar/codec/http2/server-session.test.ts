@@ -197,25 +197,6 @@ describe('ServerSession', () => {
     assert.equal(last.find((each) => each.type === 0)?.flags, 1);
   });
 
-  it("shares the connection's window among streams", () => {
-    const { peer, acceptor } = playClient(plain, [[4, 1_000_000]]);
-    acceptor.onEach = ({ stream }) => {
-      stream.sendResponse(responseHead(), false);
-      stream.sendData(Buffer.alloc(60_000));
-      stream.sendEnd(undefined);
-    };
-    const first = peer.send(headers(1, get), headers(3, get));
-    assert.equal(bodyOf(first), 65_535);
-    assert.deepEqual(
-      first
-        .filter((each) => each.type === 0)
-        .map(({ stream }) => stream)
-        .slice(0, 4),
-      [1, 3, 1, 3],
-    );
-    assert.equal(bodyOf(peer.send(windowUpdate(0, 1_000_000))), 120_000 - 65_535);
-  });
-
   it("says wait when a stream's queue is full, and go on when it has room", () => {
     const { peer, acceptor } = playClient(plain, [[4, 1]]);
     peer.send(headers(1, get));
