@@ -9,6 +9,7 @@
 import type { Buffer } from 'node:buffer';
 import { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
+import type { Outgoing } from './pieces.ts';
 
 /** Is told when what had to wait has left, or why it will not. */
 export interface DirectWriter {
@@ -18,11 +19,8 @@ export interface DirectWriter {
 /** `waits`: `written` follows. `refused`: nothing was done, and the stream will tell why. */
 export type DirectWrite = 'left' | 'waits' | 'refused';
 
-/** What is written: text (latin1), bytes, or several pieces of them. */
-export type Data = string | Buffer | Buffer[];
-
 /** Writes `data`. Nothing may wait in the socket's stream, or before this in its handle. */
-export function writeDirectly(socket: Socket, data: Data, writer: DirectWriter): DirectWrite {
+export function writeDirectly(socket: Socket, data: Outgoing, writer: DirectWriter): DirectWrite {
   const handle = (socket as unknown as Inner)._handle;
   if (!isOffered || !handle) return 'refused';
   let answer: Answer;
@@ -52,7 +50,7 @@ interface WriteRequest {
   oncomplete: (this: WriteRequest, status: number) => void;
   writer?: DirectWriter;
   /** Held until it has left. */
-  data?: Data;
+  data?: Outgoing;
 }
 
 /** An error number, 0 when all has left, or the request that waits. */

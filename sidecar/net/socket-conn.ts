@@ -12,6 +12,7 @@ import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
 import type { DescriptorBudget } from './descriptors.ts';
 import { type DirectWriter, writeDirectly } from './direct-write.ts';
 import { connectionError } from './node-errors.ts';
+import { buffersOf, joined, keepsMore, type Outgoing, type Piece, writeToStream } from './pieces.ts';
 import { leaveReads, pauseReading, readsBeforeTaken, takeReads } from './read-buffer.ts';
 import { noteReadBuffer } from './read-garbage.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
@@ -82,7 +83,7 @@ export class SocketConn implements Conn, Flushable, DirectWriter {
   #state: State = 'open';
   /** The queue: first `#text`, then `#pieces`. */
   #text = '';
-  #pieces: (string | Buffer)[] | undefined = undefined;
+  #pieces: Piece[] | undefined = undefined;
   #queuedBytes = 0;
   /** Handed to the socket past its stream, and not taken by the kernel yet. */
   #waitingBytes = 0;
@@ -190,7 +191,7 @@ export class SocketConn implements Conn, Flushable, DirectWriter {
   }
 
   /** One system call, and where all leaves with it, nothing more. */
-  #writeNow(data: string | Buffer | Buffer[], size: number): void {
+  #writeNow(data: Outgoing, size: number): void {
     const socket = this.#socket;
     const outcome = this.#isPlain && this.#handedBytes === 0 ? writeDirectly(socket, data, this) : 'refused';
     if (outcome === 'waits') this.#waitingBytes = size;
@@ -412,48 +413,6 @@ export function peerOf(socket: Socket): Peer {
     port: socket.remotePort ?? 0,
     tls: undefined,
   };
-}
-
-/** Whether the buffers under `pieces` are more than twice as large as what they carry for us. */
-function keepsMore(pieces: readonly (string | Buffer)[], size: number): boolean {
-  let kept = 0;
-  let last: ArrayBufferLike | undefined;
-  for (let i = 0; i < pieces.length; i++) {
-    const piece = pieces[i] as string | Buffer;
-    if (typeof piece === 'string' || piece.buffer === last) continue;
-    last = piece.buffer;
-    kept += last.byteLength;
-  }
-  return kept > 2 * size;
-}
-
-function joined(text: string, pieces: readonly (string | Buffer)[], bytes: Buffer): Buffer {
-  let at = text.length === 0 ? 0 : bytes.write(text, 0, 'latin1');
-  for (let i = 0; i < pieces.length; i++) {
-    const piece = pieces[i] as string | Buffer;
-    at += typeof piece === 'string' ? bytes.write(piece, at, 'latin1') : piece.copy(bytes, at);
-  }
-  return bytes;
-}
-
-/** `pieces` behind `text`, without a copy of what is bytes already; `pieces` is used up. */
-function buffersOf(text: string, pieces: (string | Buffer)[]): Buffer[] {
-  for (let i = 0; i < pieces.length; i++) {
-    const piece = pieces[i] as string | Buffer;
-    if (typeof piece === 'string') pieces[i] = Buffer.from(piece, 'latin1');
-  }
-  if (text.length > 0) pieces.unshift(Buffer.from(text, 'latin1'));
-  return pieces as Buffer[];
-}
-
-function writeToStream(socket: Socket, data: string | Buffer | Buffer[]): void {
-  if (!Array.isArray(data)) {
-    socket.write(data, 'latin1');
-    return;
-  }
-  socket.cork();
-  for (let i = 0; i < data.length; i++) socket.write(data[i] as Buffer);
-  socket.uncork();
 }
 
 // Shared by all sockets, so that a connection costs no closures.
