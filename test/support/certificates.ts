@@ -50,7 +50,8 @@ const algorithms: Record<
 };
 
 const purposeOids = { serverAuth: '1.3.6.1.5.5.7.3.1', clientAuth: '1.3.6.1.5.5.7.3.2' };
-const hourMs = 3_600_000;
+/** Longer than the longest test. */
+const lifetimeMs = 24 * 3_600_000;
 
 export async function generateKeys(name: KeyAlgorithmName = 'p256'): Promise<webcrypto.CryptoKeyPair> {
   const keys = await webcrypto.subtle.generateKey(algorithms[name] as webcrypto.EcKeyGenParams, true, [
@@ -69,7 +70,7 @@ export async function signCertificate(shape: CertificateShape, issuer?: Signed):
     subject: shape.subject ?? '',
     issuer: issuer?.certificate.subject ?? shape.subject ?? '',
     notBefore: shape.notBefore ?? new Date(Date.now() - 60_000),
-    notAfter: shape.notAfter ?? new Date(Date.now() + hourMs),
+    notAfter: shape.notAfter ?? new Date(Date.now() + lifetimeMs),
     publicKey: keys.publicKey,
     signingKey: signer.privateKey,
     signingAlgorithm: { name: signer.privateKey.algorithm.name, hash: 'SHA-256' } as webcrypto.EcdsaParams,
