@@ -2,7 +2,7 @@
  * Heddle beside nginx, HAProxy and Envoy, as one plaintext hop and as an mTLS pair, in one run on this machine:
  * CPU time per request, latency, memory, and what a large configuration costs. Prints the budgets' verdicts and exits with 1 when one is missed.
  *
- *   node bench/peers.ts [--quick] [--only hop|pair] [--seconds 1] [--rounds 8] [--connections 1,64,256]
+ *   node bench/peers.ts [--quick] [--only hop|pair|own] [--seconds 1] [--rounds 8] [--connections 1,64,256]
  *                       [--source] [--out bench/results]
  *
  * Envoy takes part where the variable ENVOY names its binary or `envoy` is on PATH.
@@ -115,15 +115,15 @@ function readPlan(): Plan {
     },
   });
   const { quick, only } = values;
-  if (only !== undefined && only !== 'hop' && only !== 'pair') {
-    throw new Error(`--only is hop or pair, not ${only}`);
+  if (only !== undefined && only !== 'hop' && only !== 'pair' && only !== 'own') {
+    throw new Error(`--only is hop, pair or own, not ${only}`);
   }
   return {
     seconds: Number(values.seconds ?? (quick ? 2 : 1)),
     rounds: Number(values.rounds ?? (quick ? 1 : 8)),
     loads: loads((values.connections ?? (quick ? '64' : '1,64,256')).split(',').map(Number), !quick),
     only,
-    withOwn: !quick && only === undefined,
+    withOwn: !quick && (only === undefined || only === 'own'),
     fromSource: values.source,
     out: values.out,
   };
