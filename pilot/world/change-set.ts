@@ -153,7 +153,8 @@ export function unpackLines(part: Uint8Array): string[] {
 
 /** Whether two resources are the same whatever the order of their fields. */
 export function isSame(a: unknown, b: unknown): boolean {
-  if (Object.is(a, b)) return true;
+  // -0, which YAML can say, is 0 in JSON.
+  if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a) !== Array.isArray(b)) return false;
   const left = definedEntries(a);

@@ -118,6 +118,7 @@ describe('isSame', () => {
         assert.equal(isSame(a, b), isSame(b, a));
         if (isSame(a, b)) assert.deepEqual(JSON.parse(JSON.stringify(a)), JSON.parse(JSON.stringify(b)));
       }),
+      { examples: [[[-0], '']] },
     );
   });
 });
