@@ -1,7 +1,7 @@
 /**
  * Which endpoints of a large cluster one caller keeps links to: a link costs both ends tens of kilobytes, so a
- * caller links to a few (docs/adr/0020-a-caller-links-to-twelve.md). Rendezvous hashing makes the choice the same at every time, spreads callers evenly,
- * and changes it for few callers when an endpoint comes or goes.
+ * caller links to a few (docs/adr/0020-a-caller-links-to-twelve.md). Rendezvous hashing makes the choice the same at
+ * every time, spreads callers evenly, and changes it for few callers when an endpoint comes or goes.
  */
 
 export const subsetLimits = {
