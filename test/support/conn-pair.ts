@@ -1,4 +1,4 @@
-/** A `SocketConn` on a real socket and the raw client at its other end. */
+/** A real socket, accepted as the sidecar accepts, or a `SocketConn` on it, and the raw client at its other end. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
@@ -11,6 +11,11 @@ import { type ConnServices, SocketConn } from '../../sidecar/net/socket-conn.ts'
 import { TimerWheel } from '../../sidecar/net/timer-wheel.ts';
 import { defer } from './cleanup.ts';
 
+export interface SocketPair {
+  readonly socket: Socket;
+  readonly client: Socket;
+}
+
 export interface ConnPair {
   readonly conn: SocketConn;
   readonly client: Socket;
@@ -21,22 +26,25 @@ export function testServices(): ConnServices {
 }
 
 export async function connPair(t: TestContext, services = testServices()): Promise<ConnPair> {
-  let accept: (socket: Socket) => void = () => {};
-  const accepted = new Promise<Socket>((resolve) => {
-    accept = resolve;
-  });
-  const listener = await listen({ host: '127.0.0.1', port: 0 }, (socket) => accept(socket));
+  const { socket, client } = await socketPair(t);
+  const conn = new SocketConn(socket, services, { origin: 'downstream' });
+  defer(t, () => conn.destroy());
+  return { conn, client };
+}
+
+export async function socketPair(t: TestContext): Promise<SocketPair> {
+  const { promise: accepted, resolve: accept } = Promise.withResolvers<Socket>();
+  const listener = await listen({ host: '127.0.0.1', port: 0 }, accept);
   const client = connect({ host: '127.0.0.1', port: listener.port, allowHalfOpen: true });
   client.on('error', () => {});
   await once(client, 'connect');
   const socket = await accepted;
   listener.close();
-  const conn = new SocketConn(socket, services, { origin: 'downstream' });
   defer(t, () => {
-    conn.destroy();
+    socket.destroy();
     client.destroy();
   });
-  return { conn, client };
+  return { socket, client };
 }
 
 /** Keeps what a connection reports. */

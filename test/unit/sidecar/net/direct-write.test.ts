@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { describe, it, type TestContext } from 'node:test';
+import type { Socket } from 'node:net';
+import { describe, it } from 'node:test';
 import { writeDirectly } from '../../../../sidecar/net/direct-write.ts';
 import { codeOf } from '../../../../sidecar/net/node-errors.ts';
-import { defer } from '../../../support/cleanup.ts';
-import { connPair, RecordingHandler } from '../../../support/conn-pair.ts';
+import { connPair, RecordingHandler, socketPair } from '../../../support/conn-pair.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { guardLeaks } from '../../../support/leak-guard.ts';
 
@@ -135,22 +134,4 @@ async function textOf(socket: Socket): Promise<string> {
   socket.resume();
   await once(socket, 'end');
   return Buffer.concat(chunks).toString('latin1');
-}
-
-async function socketPair(t: TestContext): Promise<{ socket: Socket; client: Socket }> {
-  const server: Server = createServer({ allowHalfOpen: true });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const { port } = server.address() as { port: number };
-  const client = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
-  const [[socket]] = (await Promise.all([once(server, 'connection'), once(client, 'connect')])) as [
-    [Socket],
-    unknown,
-  ];
-  server.close();
-  for (const each of [socket, client]) each.on('error', () => {});
-  defer(t, () => {
-    socket.destroy();
-    client.destroy();
-  });
-  return { socket, client };
 }

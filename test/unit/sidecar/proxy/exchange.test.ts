@@ -8,7 +8,7 @@ import type { Cluster, Endpoint } from '../../../../mesh/model.ts';
 import { LiveCluster } from '../../../../sidecar/cluster/live-cluster.ts';
 import { Pool } from '../../../../sidecar/cluster/pool.ts';
 import type { ClientConnectionOwner } from '../../../../sidecar/codec/codec.ts';
-import { Field } from '../../../../sidecar/codec/field.ts';
+import { Field, fieldValue } from '../../../../sidecar/codec/field.ts';
 import { TimerWheel } from '../../../../sidecar/net/timer-wheel.ts';
 import { flagNames } from '../../../../sidecar/observe/flags.ts';
 import { Metrics } from '../../../../sidecar/observe/metrics.ts';
@@ -164,8 +164,7 @@ const callWithin = (timeout: string) =>
     method: 'POST',
     fields: [new Field('content-type', 'application/grpc'), new Field('grpc-timeout', timeout)],
   });
-const grpcStatusOf = ({ heads }: FakeServerStream) =>
-  heads[0]?.fields.find(({ name }) => name === 'grpc-status')?.value;
+const grpcStatusOf = ({ heads }: FakeServerStream) => fieldValue(heads[0]?.fields ?? [], 'grpc-status');
 
 describe('Exchange', () => {
   it('carries head, body and trailers in both directions and counts itself out', () => {
