@@ -23,6 +23,12 @@ const maxBytesPerMinute = 100_000;
 /** Between two connections that are left, beside some 300 requests a second. */
 const pauseMs = 30;
 
+interface TrafficOptions {
+  readonly connections: number;
+  readonly pauseMs: number;
+  readonly leaverSeeds: readonly number[];
+}
+
 const states = [...http1States, ...http2States];
 
 describe('traffic of which a tenth is left badly', () => {
@@ -33,10 +39,11 @@ describe('traffic of which a tenth is left badly', () => {
       ports: [{ port: 80, appPort: app.port, protocol: 'http' }],
       start: { caller: start, receiver: start },
     });
-    assert.deepEqual(await warmUp(t, pair.outboundPort), []);
-    const load = startLoadFor(t, { port: pair.outboundPort, connections: 6, pauseMs: 20 });
-    let isRunning = true;
-    const abuse = abuseUntil(pair.outboundPort, { seed: 7, isOver: () => !isRunning });
+    const heavier = { connections: 24, pauseMs: 10, leaverSeeds: [1, 2, 3, 4] };
+    const warmUp = startTraffic(t, pair.outboundPort, heavier);
+    await wait(warmUpMs);
+    assert.deepEqual((await warmUp.stop()).failures, []);
+    const traffic = startTraffic(t, pair.outboundPort, { connections: 6, pauseMs: 20, leaverSeeds: [7] });
     if (isFullScale) {
       const { caller, receiver } = await watchMemory(pair, (line) => {
         t.diagnostic(line);
@@ -51,9 +58,7 @@ describe('traffic of which a tenth is left badly', () => {
     } else {
       await wait(runMs);
     }
-    isRunning = false;
-    const left = await abuse;
-    const { sent, failures } = await load.stop();
+    const { sent, failures, left } = await traffic.stop();
     t.diagnostic(`${sent} requests, ${left} connections left badly`);
     assert.ok(left > 50);
     assert.deepEqual(failures, []);
@@ -62,15 +67,18 @@ describe('traffic of which a tenth is left badly', () => {
   });
 });
 
-/** Resolves to what failed. */
-async function warmUp(t: TestContext, port: number): Promise<readonly string[]> {
-  const load = startLoadFor(t, { port, connections: 24, pauseMs: 10 });
+/** Requests that are waited for, beside connections that are left badly, one after the other for each seed. */
+function startTraffic(t: TestContext, port: number, { leaverSeeds, ...load }: TrafficOptions) {
+  const requests = startLoadFor(t, { port, ...load });
   let isRunning = true;
-  const abuses = [1, 2, 3, 4].map((seed) => abuseUntil(port, { seed, isOver: () => !isRunning }));
-  await wait(warmUpMs);
-  isRunning = false;
-  await Promise.all(abuses);
-  return (await load.stop()).failures;
+  const leavers = leaverSeeds.map((seed) => abuseUntil(port, { seed, isOver: () => !isRunning }));
+  return {
+    async stop() {
+      isRunning = false;
+      const counts = await Promise.all(leavers);
+      return { ...(await requests.stop()), left: counts.reduce((sum, count) => sum + count, 0) };
+    },
+  };
 }
 
 /** Looks at the memory of both each minute. */
