@@ -221,7 +221,7 @@ function clusterOf(name: string): Cluster {
   };
 }
 
-/** `count` names for the one receiver there is; a caller keeps links to at most 20 of them. */
+/** `count` names for the one receiver there is; a caller keeps links to a few of them. */
 function endpoints(linkPort: number, count: number): Endpoint[] {
   return Array.from({ length: count }, (_, index) => endpoint(linkPort, index));
 }

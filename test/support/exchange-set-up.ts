@@ -2,7 +2,6 @@
 import { MeshError } from '../../kit/errors.ts';
 import { silentLog } from '../../kit/log.ts';
 import { seededRandom } from '../../kit/random.ts';
-import type { Cluster, Endpoint } from '../../mesh/model.ts';
 import { LiveCluster } from '../../sidecar/cluster/live-cluster.ts';
 import { Pool } from '../../sidecar/cluster/pool.ts';
 import type { ClientConnectionOwner } from '../../sidecar/codec/codec.ts';
@@ -18,32 +17,14 @@ import { type ProxyState, ServeContext } from '../../sidecar/proxy/serve.ts';
 import { DateStamp } from '../../sidecar/proxy/stamp.ts';
 import { FakeClock } from './fake-clock.ts';
 import { FakeClientConnection, FakeServerStream, requestHead, type SentRequest } from './fake-codec.ts';
+import { clusterOf, endpointOf } from './model.ts';
 
-const description: Cluster = {
-  name: 'shop/orders:80',
-  service: { namespace: 'shop', name: 'orders' },
-  port: 80,
-  protocol: 'http',
-  balance: 'round_robin',
-  timeouts: { connectMs: 1_000, requestMs: 0, idleMs: 60_000, detectMs: 5000 },
-  retry: { attempts: 1 },
-  limits: { maxConnections: 10, maxRequests: 2 },
-};
+const service = { namespace: 'shop', name: 'orders' };
 
-const endpoint = (name: string): Endpoint => ({
-  id: name,
-  identity: 'spiffe://mesh/ns/shop/sa/orders',
-  transport: 'link',
-  addresses: ['127.0.0.1'],
-  port: 9000,
-  targetPort: 8080,
-  network: '',
-  locality: { region: '', zone: '' },
-  weight: 1,
-  state: 'ready',
-  features: [],
-  shared: false,
-});
+const endpoint = (name: string) =>
+  endpointOf(name, {
+    ...{ identity: 'spiffe://mesh/ns/shop/sa/orders', transport: 'link', port: 9000, targetPort: 8080 },
+  });
 
 /** A sidecar's outbound side in front of `endpoints` of one cluster; dials are answered at once, or by calling `dials`. */
 export function setUpExchange(
@@ -60,8 +41,12 @@ export function setUpExchange(
   const connections: { name: string; connection: FakeClientConnection; owner: ClientConnectionOwner }[] = [];
   const refuse = new Set<string>();
   const dials: (() => void)[] = [];
-  const described = { ...description, retry: { attempts: options.retries ?? 1 } };
-  const cluster = new LiveCluster(described, {
+  const description = clusterOf(service, 80, {
+    timeouts: { connectMs: 1_000, requestMs: 0, idleMs: 60_000, detectMs: 5_000 },
+    retry: { attempts: options.retries ?? 1 },
+    limits: { maxConnections: 10, maxRequests: 2 },
+  });
+  const cluster = new LiveCluster(description, {
     createPool: ({ id }) =>
       new Pool({
         connect: (owner, done) => {

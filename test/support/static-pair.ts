@@ -23,6 +23,7 @@ import { formatStaticConfig } from '../../proto/static-config.ts';
 import { createTestMesh, type TestMesh } from './certificates.ts';
 import type { Scope } from './cleanup.ts';
 import { freePort, freePorts } from './free-port.ts';
+import { clusterOf, endpointOf, selfOf, snapshotFor } from './model.ts';
 import { type RunningProcess, startProcess } from './processes.ts';
 import { tempFolder } from './temp-folder.ts';
 
@@ -108,7 +109,7 @@ export async function describePair(options: PairOptions): Promise<PairDescriptio
   const linkPort = await freePort();
   return {
     mesh,
-    receiver: limited(await describeReceiver(mesh, options, linkPort, timeouts), options),
+    receiver: limited(await describeReceiver(options, linkPort, timeouts), options),
     caller: limited(await describeCaller(mesh, options, linkPort, { timeouts, limits }), options),
   };
 }
@@ -118,7 +119,6 @@ function limited(side: Side, { sidecarLimits: limits }: PairOptions): Side {
 }
 
 async function describeReceiver(
-  mesh: TestMesh,
   { ports, policies = [], served = {} }: PairOptions,
   linkPort: number,
   timeouts: Cluster['timeouts'],
@@ -140,11 +140,11 @@ async function describeReceiver(
     return { port, appHost: '127.0.0.1', appPort, plain: mtls === 'permissive' ? address : undefined };
   });
   const link = { hosts: ['127.0.0.1'], port: linkPort };
-  const self = { ...selfOf(mesh, 'shop'), inbound, policies: policies.map(({ name }) => name) };
+  const self = testSelf('shop', { inbound, policies: policies.map(({ name }) => name) });
   return {
     account: 'shop',
     bootstrap: { ...bootstrapOf('test/shop.0@local', outbound, admin), link, apps },
-    snapshot: snapshotOf(self, policies),
+    snapshot: snapshotFor(self, { policies: new Map(policies.map((policy) => [policy.name, policy])) }),
   };
 }
 
@@ -156,17 +156,8 @@ async function describeCaller(
 ): Promise<Side> {
   const [outbound = 0, admin = 0, ...local] = await freePorts(2 + ports.length);
   const dead = await freePorts(deadEndpoints);
-  const clusters = ports.map(
-    ({ port, protocol }): Cluster => ({
-      name: clusterName(service, port),
-      service,
-      port,
-      protocol,
-      balance: 'round_robin',
-      timeouts,
-      retry: { attempts: 1 },
-      limits,
-    }),
+  const clusters = ports.map(({ port, protocol }) =>
+    clusterOf(service, port, { protocol, timeouts, limits }),
   );
   const endpoints = ports.map(({ port, shared = false }) => {
     const set = endpointsOf(mesh, port, [linkPort, ...dead]);
@@ -187,12 +178,11 @@ async function describeCaller(
   return {
     account: 'web',
     bootstrap: { ...bootstrapOf('test/web.0@local', outbound, admin), localPorts },
-    snapshot: {
-      ...snapshotOf({ ...selfOf(mesh, 'web'), calls }),
+    snapshot: snapshotFor(testSelf('web', { calls }), {
       services: new Map([['test/shop', routes]]),
       clusters: new Map(clusters.map((cluster) => [cluster.name, cluster])),
       endpoints: new Map(endpoints.map((set) => [set.cluster, set])),
-    },
+    }),
   };
 }
 
@@ -206,20 +196,11 @@ export function endpointsOf(
   return {
     cluster: clusterName(service, port),
     version,
-    endpoints: linkPorts.map((linkPort, at) => ({
-      id: `test/shop.${at}@local`,
-      identity: mesh.nameOf('shop'),
-      transport: 'link',
-      addresses: ['127.0.0.1'],
-      port: linkPort,
-      targetPort: port,
-      network: '',
-      locality: { region: '', zone: '' },
-      weight: 1,
-      state: 'ready',
-      features: [],
-      shared: false,
-    })),
+    endpoints: linkPorts.map((linkPort, at) =>
+      endpointOf(`test/shop.${at}@local`, {
+        ...{ identity: mesh.nameOf('shop'), transport: 'link', port: linkPort, targetPort: port },
+      }),
+    ),
   };
 }
 
@@ -321,29 +302,6 @@ function bootstrapOf(instance: string, outboundPort: number, adminPort: number):
   };
 }
 
-function selfOf(mesh: TestMesh, account: string): Self {
-  return {
-    trustDomain: 'mesh.test',
-    namespace: 'test',
-    workload: account,
-    account,
-    node: 'local',
-    identity: mesh.nameOf(account),
-    inbound: [],
-    calls: [],
-    policies: [],
-    accessLog: 'all',
-    via: false,
-  };
-}
-
-function snapshotOf(self: Self, policies: readonly AuthorizationPolicy[] = []): Snapshot {
-  return {
-    version: { epoch: 1, revision: 1 },
-    self,
-    services: new Map(),
-    clusters: new Map(),
-    policies: new Map(policies.map((policy) => [policy.name, policy])),
-    endpoints: new Map(),
-  };
+function testSelf(workload: string, given: Partial<Self>): Self {
+  return selfOf('test', workload, { node: 'local', accessLog: 'all', ...given });
 }

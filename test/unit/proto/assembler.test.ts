@@ -1,63 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Cluster, EndpointSet, Snapshot } from '../../../mesh/model.ts';
+import type { EndpointSet, Snapshot } from '../../../mesh/model.ts';
 import { Assembler } from '../../../proto/assembler.ts';
 import { endpointDelta } from '../../../proto/endpoints.ts';
 import { manifestOf, partsOf } from '../../../proto/part.ts';
+import { clusterOf, endpointOf, selfOf, snapshotFor } from '../../support/model.ts';
 
-const cluster: Cluster = {
-  name: 'shop/orders:80',
-  service: { namespace: 'shop', name: 'orders' },
-  port: 80,
-  protocol: 'http',
-  balance: 'round_robin',
-  timeouts: { connectMs: 1, requestMs: 2, idleMs: 3, detectMs: 5000 },
-  retry: { attempts: 1 },
-  limits: { maxConnections: 1, maxRequests: 1 },
-};
+const cluster = clusterOf({ namespace: 'shop', name: 'orders' }, 80);
 
 function setOf(version: number, ...ids: string[]): EndpointSet {
-  return {
-    cluster: cluster.name,
-    version,
-    endpoints: ids.map((id) => ({
-      id,
-      identity: '',
-      transport: 'plain',
-      addresses: ['127.0.0.1'],
-      port: 1,
-      targetPort: 80,
-      network: '',
-      locality: { region: '', zone: '' },
-      weight: 1,
-      state: 'ready',
-      features: [],
-      shared: false,
-    })),
-  };
+  return { cluster: cluster.name, version, endpoints: ids.map((id) => endpointOf(id)) };
 }
 
 function snapshotAt(revision: number, account = 'web'): Snapshot {
-  return {
-    version: { epoch: 1, revision },
-    self: {
-      trustDomain: 'mesh',
-      namespace: 'shop',
-      workload: 'web',
-      account,
-      node: 'n',
-      identity: `spiffe://mesh/ns/shop/sa/${account}`,
-      inbound: [],
-      calls: [],
-      policies: [],
-      accessLog: 'none',
-      via: false,
-    },
-    services: new Map(),
-    clusters: new Map([[cluster.name, cluster]]),
-    policies: new Map(),
-    endpoints: new Map(),
-  };
+  const clusters = new Map([[cluster.name, cluster]]);
+  return snapshotFor(selfOf('shop', 'web', { account }), { version: { epoch: 1, revision }, clusters });
 }
 
 function begun(): Assembler {

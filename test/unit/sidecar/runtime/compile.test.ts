@@ -3,11 +3,12 @@ import { describe, it } from 'node:test';
 import { ParseFailure } from '../../../../kit/parse.ts';
 import { seededRandom } from '../../../../kit/random.ts';
 import type { Bootstrap } from '../../../../mesh/bootstrap.ts';
-import type { Cluster, EndpointSet, RouteRule, Snapshot } from '../../../../mesh/model.ts';
+import type { EndpointSet, InboundPort, RouteRule, Snapshot } from '../../../../mesh/model.ts';
 import { Pool } from '../../../../sidecar/cluster/pool.ts';
 import { Metrics } from '../../../../sidecar/observe/metrics.ts';
 import { compileRuntime, settleClusters } from '../../../../sidecar/runtime/compile.ts';
 import { findPort, type Runtime } from '../../../../sidecar/runtime/runtime.ts';
+import { clusterOf, endpointOf, selfOf, snapshotFor } from '../../../support/model.ts';
 
 const bootstrap: Bootstrap = {
   instance: 'shop/web.0@n',
@@ -20,19 +21,9 @@ const bootstrap: Bootstrap = {
   allowShortLifetimes: false,
 };
 
-const timeouts = { connectMs: 1_000, requestMs: 0, idleMs: 0, detectMs: 5000 };
-const limits = { maxConnections: 1, maxRequests: 1 };
 const orders = { namespace: 'shop', name: 'orders' };
-const cluster: Cluster = {
-  name: 'shop/orders:80',
-  service: orders,
-  port: 80,
-  protocol: 'http',
-  balance: 'round_robin',
-  timeouts,
-  retry: { attempts: 1 },
-  limits,
-};
+const cluster = clusterOf(orders, 80, { limits: { maxConnections: 1, maxRequests: 1 } });
+const { timeouts, limits } = cluster;
 const rule: RouteRule = {
   route: 'Service shop/orders',
   match: { path: undefined, method: undefined, headers: [], query: [], serverName: undefined },
@@ -40,51 +31,18 @@ const rule: RouteRule = {
   backends: [{ weight: 1, filters: [], target: { cluster: cluster.name } }],
   timeouts: { requestMs: undefined, backendRequestMs: undefined },
 };
-const endpoints: EndpointSet = {
-  cluster: cluster.name,
-  version: 1,
-  endpoints: [
-    {
-      id: 'e1',
-      identity: '',
-      transport: 'plain',
-      addresses: ['127.0.0.1'],
-      port: 1,
-      targetPort: 80,
-      network: '',
-      locality: { region: '', zone: '' },
-      weight: 1,
-      state: 'ready',
-      features: [],
-      shared: false,
-    },
-  ],
-};
+const endpoints: EndpointSet = { cluster: cluster.name, version: 1, endpoints: [endpointOf('e1')] };
 
 function snapshot(change: Partial<Snapshot> = {}, rules: readonly RouteRule[] = [rule]): Snapshot {
-  return {
-    version: { epoch: 1, revision: 1 },
-    self: {
-      trustDomain: 'mesh',
-      namespace: 'shop',
-      workload: 'web',
-      account: 'web',
-      node: 'n',
-      identity: 'spiffe://mesh/ns/shop/sa/web',
-      inbound: [
-        { name: 'http', port: 8080, protocol: 'http', mtls: 'strict', shared: false, limits, timeouts },
-      ],
-      calls: [],
-      policies: [],
-      accessLog: 'errors',
-      via: false,
-    },
+  const inbound: InboundPort = {
+    ...{ name: 'http', port: 8080, protocol: 'http', mtls: 'strict', shared: false, limits, timeouts },
+  };
+  return snapshotFor(selfOf('shop', 'web', { inbound: [inbound] }), {
     services: new Map([['shop/orders', { service: orders, ports: [{ port: 80, protocol: 'http', rules }] }]]),
     clusters: new Map([[cluster.name, cluster]]),
-    policies: new Map(),
     endpoints: new Map([[cluster.name, endpoints]]),
     ...change,
-  };
+  });
 }
 
 const services = {
