@@ -9,6 +9,7 @@ import {
   data,
   type Frame,
   frame,
+  goaway,
   headers,
   ping,
   priority,
@@ -169,6 +170,80 @@ describe('h2 floods', () => {
     assertCalm(frames);
   });
 
+  it('PING with every answer is no flood, and buys none', () => {
+    const { peer, acceptor } = playClient();
+    acceptor.onEach = (request) => request.answer();
+    for (let i = 0; i < 500; i++) {
+      peer.send(headers(1 + 2 * i, short));
+      peer.send(ping());
+    }
+    assert.equal(peer.conn.state, 'open');
+    const { count, frames } = floodOf(peer, 1000, () => ping());
+    assert.ok(count <= 101, `${count} frames`);
+    assertCalm(frames);
+  });
+
+  it('answers to DATA of long ago: as many as its last 1024 frames allow', () => {
+    const { peer, acceptor } = playClient();
+    acceptor.onEach = (request) => request.answer();
+    for (let i = 0; i < 1500; i++) peer.send(headers(1 + 2 * i, short));
+    peer.bench.clock.advance(3000);
+    const { count, frames } = floodOf(peer, 3000, () => ping());
+    assert.ok(count > 1000 && count <= 1125, `${count} frames`);
+    assertCalm(frames);
+  });
+
+  for (const [what, make] of [
+    ['acknowledged PING', () => ping(Buffer.alloc(8), 1)],
+    ['acknowledged SETTINGS', () => settings([], 1)],
+    ['GOAWAY', () => goaway(0, 0)],
+  ] as const) {
+    it(`${what}: 1000 and some`, () => {
+      const { peer } = playClient();
+      const { count, frames } = floodOf(peer, 2000, make);
+      assert.ok(count <= 1001, `${count} frames`);
+      assertCalm(frames);
+    });
+  }
+
+  it('bodies on their way to streams that were answered early are no flood', () => {
+    const { peer, acceptor } = playClient();
+    acceptor.onEach = (request) => request.answer('busy', 503);
+    for (let i = 0; i < 2000; i++) {
+      const id = 1 + 2 * i;
+      peer.send(headers(id, block(post), 4));
+      peer.send(data(id, Buffer.alloc(16_000)), data(id, Buffer.alloc(64)), data(id, '', 1), rst(id, 8));
+    }
+    assert.equal(peer.conn.state, 'open');
+    assert.equal(acceptor.requests.length, 2000);
+  });
+
+  it('small DATA of a stream that is over: like that of any other', () => {
+    const { peer, acceptor } = playClient();
+    acceptor.onEach = (request) => request.answer('busy', 503);
+    peer.send(headers(1, block(post), 4));
+    const { count, frames } = floodOf(peer, 5000, () => data(1, 'a'));
+    assert.ok(count > 1000 && count < 1100, `${count} frames`);
+    assertCalm(frames);
+  });
+
+  it('empty DATA once a stream is no flood', () => {
+    const { peer, acceptor } = playClient();
+    for (let i = 0; i < 90; i++) {
+      const id = 1 + 2 * i;
+      peer.send(headers(id, block(post), 4), data(id, ''), data(id, '', 1));
+      acceptor.requests[i]?.answer();
+      peer.turn();
+    }
+    assert.equal(peer.conn.state, 'open');
+    const { count, frames } = floodOf(peer, 50, (i) => {
+      const id = 1001 + 2 * i;
+      return Buffer.concat([headers(id, block(post), 4), data(id, ''), rst(id, 8)]);
+    });
+    assert.equal(count, 11);
+    assertCalm(frames);
+  });
+
   it('empty DATA: 10 in a row', () => {
     const { peer } = playClient();
     peer.send(headers(1, block(post), 4));
@@ -210,6 +285,20 @@ describe('h2 floods', () => {
     const { count, frames } = floodOf(peer, 1000, () => windowUpdate(0, 1));
     assert.ok(count < 50, `${count} frames`);
     assertCalm(frames);
+  });
+
+  it('WINDOW_UPDATE for each DATA frame, long after it and all at once, is no flood', () => {
+    const { peer, acceptor } = playClient(undefined, [[4, 2 ** 20]]);
+    peer.send(headers(1, short), windowUpdate(0, 2 ** 20));
+    acceptor.requests[0]?.stream.sendResponse(responseHead(), false);
+    for (let i = 0; i < 64; i++) acceptor.requests[0]?.stream.sendData(Buffer.alloc(16_384));
+    assert.equal(peer.turn().filter(({ type }) => type === 0).length, 64);
+    peer.bench.clock.advance(5000);
+    const grants = Array.from({ length: 64 }, () => [windowUpdate(1, 16_384), windowUpdate(0, 16_384)]);
+    peer.send(...grants.flat());
+    assert.equal(peer.conn.state, 'open');
+    const { count } = floodOf(peer, 2000, () => windowUpdate(0, 1));
+    assert.ok(count < 64 * 20, `${count} frames`);
   });
 
   it('a peer that does not read our answers', () => {

@@ -71,6 +71,9 @@ export class DataReader {
     const stream = host.streams.get(streamId);
     if (stream === undefined) {
       host.onStray(streamId, 'DATA');
+      // A body on its way when we answered early is not small.
+      if (length === 0) this.#guard.onOddFrame();
+      else this.#guard.onData(length);
       return;
     }
     if (!canReceive(stream.state)) {

@@ -37,8 +37,12 @@ export class FloodGuard {
   readonly #emptyFrames = new Bucket(limits.emptyFrames);
   readonly #smallData: Bucket;
   #emptyInRow = 0;
+  /** Since the last tick. */
   #windowUpdates = 0;
   #dataFramesSent = 0;
+  /** How many of those were answered, by PING and by WINDOW_UPDATE. */
+  #probedFrames = 0;
+  #grantedFrames = 0;
 
   /** A server that we call sends as its application writes, so its small frames are measured like a link's. */
   constructor(isLink: boolean, side: 'server' | 'client') {
@@ -52,14 +56,30 @@ export class FloodGuard {
     if (!this.#resets.take(1)) throw flood('stream resets');
   }
 
-  /** SETTINGS or PING (CVE-2019-9512, CVE-2019-9515). */
-  onPing(): void {
+  /** CVE-2019-9515. */
+  onSettings(): void {
     if (!this.#pings.take(1)) throw flood('SETTINGS or PING');
   }
 
-  /** PRIORITY, an unknown type, or a frame of a stream that is over (CVE-2019-9513). */
+  /** CVE-2019-9512. Who measures its way to us (gRPC does) sends one for what it got, so one for each DATA is free. */
+  onPing(): void {
+    if (this.#probedFrames < this.#dataFramesSent) this.#probedFrames++;
+    else if (!this.#pings.take(1)) throw flood('SETTINGS or PING');
+  }
+
+  /** PRIORITY, an unknown type, an acknowledgement, or a frame of a stream that is over (CVE-2019-9513). */
   onOddFrame(): void {
     if (!this.#oddFrames.take(1)) throw flood('frames without effect');
+  }
+
+  /** We ended a stream while the peer was sending: its own end and a reset may still come. */
+  onEarlyEnd(): void {
+    this.#oddFrames.giveBack(2);
+  }
+
+  /** A header block begins, so what was empty before it stood for something. */
+  onHeaders(): void {
+    this.#emptyInRow = 0;
   }
 
   /** A frame that carries nothing and ends nothing (CVE-2019-9518). */
@@ -80,7 +100,8 @@ export class FloodGuard {
 
   onWindowUpdate(liveStreams: number): void {
     const { base, perStream, perDataFrame } = limits.windowUpdates;
-    if (++this.#windowUpdates > base + perStream * liveStreams + perDataFrame * this.#dataFramesSent) {
+    const frames = this.#dataFramesSent - this.#grantedFrames;
+    if (++this.#windowUpdates > base + perStream * liveStreams + perDataFrame * frames) {
       throw flood('WINDOW_UPDATE');
     }
   }
@@ -97,8 +118,18 @@ export class FloodGuard {
     this.#oddFrames.refill(seconds);
     this.#emptyFrames.refill(seconds);
     this.#smallData.refill(seconds);
+    this.#emptyInRow = 0;
+    this.#forgetAnswered();
+  }
+
+  /** A reader that was busy answers late, so what was not answered stays, within a bound. */
+  #forgetAnswered(): void {
+    const sent = this.#dataFramesSent;
+    const oldest = sent - limits.unansweredFrames;
+    const granted = this.#grantedFrames + Math.ceil(this.#windowUpdates / limits.windowUpdates.perDataFrame);
+    this.#grantedFrames = Math.max(Math.min(granted, sent), oldest);
+    this.#probedFrames = Math.max(this.#probedFrames, oldest);
     this.#windowUpdates = 0;
-    this.#dataFramesSent = 0;
   }
 }
 

@@ -33,13 +33,14 @@ export class HeaderBlock {
   onHeaders(header: FrameHeader, source: Buffer, from: number, to: number): boolean {
     const { streamId, flags } = header;
     if (streamId === 0) throw breach('HEADERS on stream 0');
+    this.#guard.onHeaders();
     let start = from;
     let end = to;
     if ((flags & flag.padded) !== 0) {
       if (start === end) throw badSize('padded HEADERS', 0);
       end -= source[start++] as number;
     }
-    if ((flags & flag.priority) !== 0) start = this.#skipPriority(streamId, source, start, end);
+    if ((flags & flag.priority) !== 0) start = this.#skipPriority(streamId, source, start, to);
     if (start > end) throw breach('padding over the frame');
     this.streamId = streamId;
     this.endStream = (flags & flag.endStream) !== 0;

@@ -82,9 +82,11 @@ export const limits = {
   resets: { burst: 500, perSecond: 33 },
   /** Its figure on a link, which carries many callers' cancellations. */
   linkResets: { burst: 8192, perSecond: 2048 },
-  /** SETTINGS and PING. Over: GOAWAY ENHANCE_YOUR_CALM. */
+  /** SETTINGS and PING, besides one PING for each DATA frame we sent. Over: GOAWAY ENHANCE_YOUR_CALM. */
   pings: { burst: 100, perSecond: 10 },
-  /** PRIORITY, unknown frames and frames of streams that are over. Over: GOAWAY ENHANCE_YOUR_CALM. */
+  /**
+   * PRIORITY, unknown frames, acknowledgements and frames of streams that are over. Over: GOAWAY ENHANCE_YOUR_CALM.
+   */
   oddFrames: { burst: 1000, perSecond: 100 },
   linkOddFrames: { burst: 65_536, perSecond: 8192 },
   /** Frames that carry nothing and end nothing. Over: GOAWAY ENHANCE_YOUR_CALM. */
@@ -94,8 +96,13 @@ export const limits = {
   smallData: { burst: 65_536, perSecond: 65_536 },
   linkSmallData: { burst: 1_048_576, perSecond: 4_194_304 },
   smallDataBytes: 64,
-  /** WINDOW_UPDATE frames allowed per second: a base, and so many per live stream and per DATA frame we sent. */
+  /**
+   * WINDOW_UPDATE frames allowed per second: a base, and so many per live stream and per DATA frame we sent and they
+   * have not answered. Over: GOAWAY ENHANCE_YOUR_CALM.
+   */
   windowUpdates: { base: 32, perStream: 2, perDataFrame: 20 },
+  /** DATA frames of the past that may still be answered by WINDOW_UPDATE and PING. */
+  unansweredFrames: 1024,
   /** Entries of one SETTINGS frame. Over: GOAWAY ENHANCE_YOUR_CALM. */
   settingsEntries: 32,
   /** 1xx heads before one final head. Over: the stream is reset. */

@@ -201,6 +201,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
       case frameType.goaway:
         if (header.streamId !== 0) throw breach('GOAWAY on a stream');
         if (header.length < 8) throw badSize('GOAWAY', header.length);
+        this.guard.onOddFrame();
         this.onGoaway(source, start, end);
         break;
       case frameType.pushPromise:
@@ -261,7 +262,9 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   }
 
   forgetStream(stream: Http2Stream): void {
-    if (this.streams.delete(stream.id)) this.onStreamGone(stream);
+    if (!this.streams.delete(stream.id)) return;
+    this.guard.onEarlyEnd();
+    this.onStreamGone(stream);
   }
 
   onStreamClosed(stream: Http2Stream): void {
@@ -373,13 +376,12 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     }
   }
 
-  /** A frame for a stream that is not there. */
+  /** A frame for a stream that is not there: no mistake only where it may have crossed our reset. */
   onStray(streamId: number, what: string): void {
     if (this.isIdle(streamId)) throw breach(`${what} on idle stream ${streamId}`);
     if (this.#ended.has(streamId)) {
       throw new ConnectionFault(faultCode.streamClosed, `${what} on closed stream ${streamId}`);
     }
-    this.guard.onOddFrame();
   }
 
   #onBlock(): void {
@@ -393,6 +395,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   /** A block on a stream that is over: decoded for the table's sake, and judged like other stray frames. */
   protected onStrayBlock(streamId: number): void {
     this.onStray(streamId, 'HEADERS');
+    this.guard.onOddFrame();
   }
 
   #onPriority(header: FrameHeader, source: Buffer, start: number): void {
@@ -454,11 +457,12 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     if (header.streamId !== 0) throw breach('SETTINGS on a stream');
     if ((header.flags & flag.ack) !== 0) {
       if (header.length !== 0) throw badSize('SETTINGS acknowledgement', header.length);
+      this.guard.onOddFrame();
       this.#hasSettingsAck = true;
       return;
     }
     if (header.length % 6 !== 0) throw badSize('SETTINGS', header.length);
-    this.guard.onPing();
+    this.guard.onSettings();
     const before = this.peer.initialWindowSize;
     this.peer.apply(source, start, end);
     if (this.isLink) requireLinkVersion(this.peer);
@@ -483,6 +487,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     if (header.streamId !== 0) throw breach('PING on a stream');
     if (header.length !== 8) throw badSize('PING', header.length);
     if ((header.flags & flag.ack) !== 0) {
+      this.guard.onOddFrame();
       this.onPong(source[start] as number);
       return;
     }
