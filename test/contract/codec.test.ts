@@ -139,6 +139,11 @@ for (const [name, codec] of codecs) {
         assert.equal(response.body, '');
         assert.equal(response.head?.contentLength, contentLength);
       }
+      // An error that answers every method alike.
+      const { request, response } = await ask({ method: 'HEAD' });
+      request.answer('no such page', 404);
+      await eventually(() => response.ended);
+      assert.deepEqual([response.head?.status, response.head?.contentLength, response.body], [404, 12, '']);
     });
 
     it('passes 1xx on before the final answer', async (t) => {

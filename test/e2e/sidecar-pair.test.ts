@@ -54,6 +54,12 @@ describe('a pair of sidecars', () => {
     const reply = await ask(pair.outboundPort, { host: 'shpo' });
     assert.equal(reply.status, 404);
     assert.match(reply.body, /no service 'shpo'.*did you mean shop\?/);
+    // To HEAD the same without the words.
+    const head = await ask(pair.outboundPort, { host: 'shpo', method: 'HEAD' });
+    assert.deepEqual(
+      [head.status, head.headers['content-length'], head.body],
+      [404, String(reply.body.length), ''],
+    );
     assert.equal(app.seen.length, 0);
     await eventually(() => /"flags":"NR"/.test(pair.caller.stdout));
   });
@@ -86,7 +92,9 @@ describe('a pair of sidecars', () => {
     const denied = await ask(pair.outboundPort, { path: '/private' });
     assert.equal(denied.status, 403);
     assert.match(denied.body, /denied by authorization/);
-    assert.equal((await ask(pair.outboundPort, { path: '/public', method: 'DELETE' })).status, 403);
+    for (const method of ['DELETE', 'HEAD']) {
+      assert.equal((await ask(pair.outboundPort, { path: '/public', method })).status, 403);
+    }
     assert.equal(app.seen.length, 1);
     await eventually(() => /"flags":"AD"/.test(pair.receiver.stdout));
   });

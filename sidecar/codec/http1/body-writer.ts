@@ -4,7 +4,7 @@ import type { Conn } from '../../net/conn.ts';
 import type { Field } from '../field.ts';
 
 /**
- * `none`: there may be no body. `length`: exactly so many bytes. `chunked`: our own chunks.
+ * `none`: what is given is not sent, for the answer is to HEAD or may have no body. `length`: exactly so many bytes. `chunked`: our own chunks.
  * `until_close`: the connection's end is the body's. `tunnel`: bytes after 101.
  */
 export type BodyMode = 'none' | 'length' | 'chunked' | 'until_close' | 'tunnel';
@@ -26,7 +26,7 @@ export class BodyWriter {
   write(conn: Conn, chunk: Buffer): boolean {
     switch (this.#mode) {
       case 'none':
-        return chunk.length === 0;
+        return true;
       case 'length':
         if (chunk.length > this.#left) return false;
         this.#left -= chunk.length;

@@ -16,6 +16,7 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
   /** A CONNECT or extended CONNECT: bytes in both directions, each with an end of its own. */
   readonly #isTunnel: boolean;
   readonly #isUpgrade: boolean;
+  readonly #isHead: boolean;
   #informational: ResponseHead[] | undefined = undefined;
   #response: ResponseHead | undefined = undefined;
 
@@ -23,6 +24,7 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
     super(host, id, sendWindow);
     this.#isUpgrade = head.protocol !== undefined;
     this.#isTunnel = this.#isUpgrade || head.method === 'CONNECT';
+    this.#isHead = head.method === 'HEAD';
     this.mayStall = host.isLink && this.#isTunnel && !this.#isUpgrade;
     this.bodyLeft = head.contentLength;
   }
