@@ -24,6 +24,8 @@ function largeHead(id: number): Buffer {
 const refusedIn = (frames: readonly Frame[]) =>
   frames.filter(({ type, payload }) => type === 3 && payload.readUInt32BE(0) === code.refused).length;
 
+const webSocket = [[':protocol', 'websocket'], ...get.slice(1)] as const;
+
 /** Increments of the connection's window. */
 const grantedIn = (frames: readonly Frame[]) =>
   frames
@@ -59,13 +61,34 @@ describe('memory of an HTTP/2 connection', () => {
     );
   });
 
-  it('bodies whose requests are given up make room for others', () => {
-    const client = playClient();
-    const { peer, acceptor } = client;
-    acceptor.onEach = ({ stream }) => stream.pauseRequest();
-    sendBodies(client, 60);
-    for (const { stream } of acceptor.requests) stream.sendResponse(responseHead(413), true);
-    assert.ok(grantedIn(peer.turn()) >= limits.plainConnectionWindow / 2);
+  for (const [what, lastFlags] of [
+    ['bodies', 0],
+    ['whole bodies', 1],
+  ] as const) {
+    it(`${what} whose requests are answered unread make room for others`, () => {
+      const client = playClient();
+      const { peer, acceptor } = client;
+      acceptor.onEach = ({ stream }) => stream.pauseRequest();
+      sendBodies(client, 60, lastFlags);
+      for (const { stream } of acceptor.requests) stream.sendResponse(responseHead(413), true);
+      assert.ok(grantedIn(peer.turn()) >= limits.plainConnectionWindow / 2);
+      assert.ok(acceptor.requests.every(({ ended, aborted }) => !ended && aborted === undefined));
+    });
+  }
+
+  it('what is held of an open tunnel outlives the end of the other direction', () => {
+    const { peer, acceptor } = playClient();
+    peer.send(headers(1, block([[':method', 'CONNECT'], ...webSocket]), 4));
+    const [request] = acceptor.requests;
+    request?.stream.sendResponse(responseHead(101), false);
+    request?.stream.pauseRequest();
+    peer.send(data(1, 'abc', 1));
+    request?.stream.sendEnd(undefined);
+    peer.turn();
+    assert.deepEqual([request?.body, request?.ended], ['', false]);
+    request?.stream.resumeRequest();
+    peer.turn();
+    assert.deepEqual([request?.body, request?.ended], ['abc', true]);
   });
 
   it('one slow reader with its window wide open does not stall the others of its connection', () => {
@@ -178,7 +201,7 @@ function answering(requests: number) {
 const bodyBytes = 64_000;
 
 /** Uploads on `streams` streams as far as the connection's window lets it; returns the bytes that it could send. */
-function sendBodies({ peer }: ScriptedClient, streams: number): number {
+function sendBodies({ peer }: ScriptedClient, streams: number, lastFlags = 0): number {
   const chunk = Buffer.alloc(bodyBytes / 4);
   // What was granted when the connection began is in `seen`.
   let credit = limits.streamWindow + grantedIn(peer.seen);
@@ -189,7 +212,7 @@ function sendBodies({ peer }: ScriptedClient, streams: number): number {
     for (let part = 0; part < 4 && credit >= chunk.length; part++) {
       credit -= chunk.length;
       sent += chunk.length;
-      credit += grantedIn(peer.send(data(id, chunk)));
+      credit += grantedIn(peer.send(data(id, chunk, part === 3 ? lastFlags : 0)));
     }
   }
   return sent;

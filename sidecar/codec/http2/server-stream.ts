@@ -39,7 +39,8 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
   sendResponse(head: ResponseHead, end: boolean): void {
     if (this.#response !== undefined || !canSend(this.state)) return;
     this.#response = head;
-    if (end) this.endQueued = true;
+    // RFC 9110 §9.3.2: what would be the body of any other answer, an error of ours above all, is not sent.
+    if (end || this.#isHead) this.endQueued = true;
     this.host.queueHead(this);
   }
 
@@ -118,11 +119,18 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
     return this.#isUpgrade ? status === 101 : status >= 200 && status <= 299;
   }
 
+  /** Nobody reads the rest of a request that is answered, also where all of it is here. */
+  override onSentEnd(out: OutBuffer): void {
+    if (!this.#isTunnel || !this.#isAccepted) {
+      this.receiver = undefined;
+      this.dropHeld();
+    }
+    super.onSentEnd(out);
+  }
+
   /** RFC 9113 §8.1: a complete answer to an unfinished request asks the client to stop sending. */
   protected override onSentEndFirst(out: OutBuffer): void {
     if (this.#isTunnel && this.#isAccepted) return;
-    this.receiver = undefined;
-    this.dropHeld();
     writeReset(out, this.id, faultCode.noError);
     this.move('reset');
     this.host.forgetStream(this);
