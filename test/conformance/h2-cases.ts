@@ -244,6 +244,16 @@ export const serverCases: readonly Case[] = [
     expect: connection(code.protocol),
   },
   {
+    name: '6.2 refuses padding over the frame, with priority',
+    bytes: [headers(1, Buffer.concat([raw('ff 00000000 10'), short]), 0x2d)],
+    expect: connection(code.protocol),
+  },
+  {
+    name: '6.2 refuses padding that leaves no room for the priority',
+    bytes: [headers(1, Buffer.concat([raw('04 00000000 10'), Buffer.alloc(3)]), 0x2d)],
+    expect: connection(code.protocol),
+  },
+  {
     name: '6.2 refuses padded HEADERS without a length',
     bytes: [headers(1, none, 0x0d)],
     expect: connection(code.size, code.protocol),

@@ -348,6 +348,18 @@ export const clientCases: readonly ClientCase[] = [
     expect: stream(code.protocol),
   },
   {
+    name: '8.5 refuses HEADERS in a tunnel',
+    method: 'CONNECT',
+    bytes: [head(), data(1, 'a'), whole([['a', 'b']])],
+    expect: stream(code.protocol),
+  },
+  {
+    name: '8.5 takes trailers where there is no tunnel',
+    method: 'CONNECT',
+    bytes: [head([[':status', '403']]), data(1, 'no'), whole([['a', 'b']])],
+    expect: answer(403, 'no'),
+  },
+  {
     name: '8.2 refuses a capital in a name',
     bytes: [whole(withField('X-A', 'b'))],
     expect: stream(code.protocol),

@@ -2,6 +2,11 @@
 import { block, data, headers, integer, preface, settings } from '../support/http2-frames.ts';
 import { type Case, code, fine, get, type Lines, open, post, raw, short, stream } from './h2-cases.ts';
 
+const connect: Lines = [
+  [':method', 'CONNECT'],
+  [':authority', 'a.test:1'],
+];
+
 /** Bodies, trailers and lengths, after the preface and both SETTINGS. */
 export const messageCases: readonly Case[] = [
   // §8.1
@@ -29,6 +34,25 @@ export const messageCases: readonly Case[] = [
     name: '8.1 refuses connection in trailers',
     bytes: [open(1), headers(1, block([['connection', 'close']]))],
     expect: stream(code.protocol),
+  },
+  // §8.5
+  {
+    name: '8.5 refuses HEADERS in a tunnel',
+    bytes: [headers(1, block(connect), 4), data(1, 'a'), headers(1, block([['a', 'b']]))],
+    expect: stream(code.protocol),
+  },
+  {
+    name: '8.5 refuses HEADERS in a tunnel of another protocol',
+    bytes: [
+      headers(1, block([[':method', 'CONNECT'], [':protocol', 'websocket'], ...get.slice(1)]), 4),
+      headers(1, block([['a', 'b']])),
+    ],
+    expect: stream(code.protocol),
+  },
+  {
+    name: '8.5 takes the end of a tunnel',
+    bytes: [headers(1, block(connect), 4), data(1, 'a', 1)],
+    expect: fine(1),
   },
   // §8.1.1
   {

@@ -165,8 +165,9 @@ export class ClientSession extends Session implements ClientConnection, ClientSt
 
   #onTrailers(stream: ClientHttp2Stream, endStream: boolean): void {
     const trailers = this.message.trailers();
-    if (trailers === undefined || !endStream) {
-      this.failStream(stream, faultCode.protocolError, this.message.problem || 'trailers without the end');
+    // RFC 9113 §8.5: a tunnel carries DATA alone.
+    if (trailers === undefined || !endStream || stream.hasOpened) {
+      this.failStream(stream, faultCode.protocolError, this.message.problem || 'HEADERS that end no body');
       return;
     }
     this.endStream(stream, trailers);

@@ -29,6 +29,10 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
   unsentAt = -1;
   /** The final head arrived. */
   hasResponse = false;
+  /** It opened the tunnel that was asked for. */
+  hasOpened = false;
+  /** The whole answer is here, be it that its reader is slow: nothing that happens after can take it back. */
+  #isAnswered = false;
   #informationalHeads = 0;
 
   constructor(host: ClientStreamHost, sendWindow: number, head: RequestHead, receiver: ResponseReceiver) {
@@ -93,9 +97,17 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
     else if (!this.isTunnel) this.bodyLeft = head.contentLength;
     // RFC 8441 §5: success, whatever its number, is what 101 is in HTTP/1.1.
     if (this.head.protocol !== undefined && head.status < 300) head.status = 101;
+    this.hasOpened = this.isTunnel && head.status < 300;
     if (end) this.move('recv_end');
+    this.#isAnswered = end && !this.hasOpened;
     this.#receiver?.onResponse(head, end);
     return true;
+  }
+
+  override receiveEnd(trailers: readonly Field[] | undefined): boolean {
+    const isWhole = super.receiveEnd(trailers);
+    this.#isAnswered = isWhole && !this.hasOpened;
+    return isWhole;
   }
 
   protected override deliverData(chunk: Buffer): void {
@@ -118,6 +130,7 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
   }
 
   override onLost(error: MeshError): void {
+    if (this.#isAnswered) return;
     const { code, message, origin } = error;
     // Who does not speak our version of the link has taken up nothing, by the link's rules.
     const lost = this.#client.hasAnswered ? 'if_idempotent' : 'elsewhere';
@@ -126,7 +139,9 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
     this.deliverAborted(new MeshError(code, message, { origin, retry, cause: error }));
   }
 
+  /** RFC 9113 §8.1: who answers before it has the whole request may reset it after. */
   override onPeerReset(code: number): void {
+    if (this.#isAnswered) return;
     if (code === faultCode.refusedStream) {
       // RFC 9113 §8.7: nothing was processed.
       this.#refused('stream_refused', 'upstream refused the stream, it cannot serve it now');

@@ -83,7 +83,7 @@ export class ServerSession extends Session implements ServerConnection {
   }
 
   protected override onBlock(streamId: number, endStream: boolean, result: DecodeResult): void {
-    const stream = this.streams.get(streamId);
+    const stream = this.streams.get(streamId) as ServerHttp2Stream | undefined;
     if (stream !== undefined) this.#onTrailers(stream, endStream, result);
     else if (streamId > this.#lastStreamId) this.#onRequest(streamId, endStream, result);
     else {
@@ -132,17 +132,16 @@ export class ServerSession extends Session implements ServerConnection {
     }
   }
 
-  #onTrailers(stream: Http2Stream, endStream: boolean, result: DecodeResult): void {
+  #onTrailers(stream: ServerHttp2Stream, endStream: boolean, result: DecodeResult): void {
     if (!canReceive(stream.state)) {
       this.failStream(stream, faultCode.streamClosed, 'HEADERS after the end');
       return;
     }
     const trailers = result === 'ok' ? this.message.trailers() : undefined;
-    if (trailers === undefined || !endStream) {
-      const problem = endStream
-        ? this.message.problem || 'trailers too large'
-        : 'second HEADERS without the end';
-      this.failStream(stream, faultCode.protocolError, problem);
+    // RFC 9113 §8.5: a tunnel carries DATA alone.
+    if (trailers === undefined || !endStream || stream.isTunnel) {
+      const other = result === 'ok' ? 'HEADERS that end no body' : 'trailers too large';
+      this.failStream(stream, faultCode.protocolError, this.message.problem || other);
       return;
     }
     this.endStream(stream, trailers);

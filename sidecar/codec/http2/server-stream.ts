@@ -14,7 +14,7 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
   /** Set once the acceptor returned; the first frames may be answered before. */
   receiver: RequestReceiver | undefined = undefined;
   /** A CONNECT or extended CONNECT: bytes in both directions, each with an end of its own. */
-  readonly #isTunnel: boolean;
+  readonly isTunnel: boolean;
   readonly #isUpgrade: boolean;
   readonly #isHead: boolean;
   #informational: ResponseHead[] | undefined = undefined;
@@ -23,9 +23,9 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
   constructor(host: StreamHost, id: number, sendWindow: number, head: RequestHead) {
     super(host, id, sendWindow);
     this.#isUpgrade = head.protocol !== undefined;
-    this.#isTunnel = this.#isUpgrade || head.method === 'CONNECT';
+    this.isTunnel = this.#isUpgrade || head.method === 'CONNECT';
     this.#isHead = head.method === 'HEAD';
-    this.mayStall = host.isLink && this.#isTunnel && !this.#isUpgrade;
+    this.mayStall = host.isLink && this.isTunnel && !this.#isUpgrade;
     this.bodyLeft = head.contentLength;
   }
 
@@ -69,7 +69,7 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
       writer.out,
       writer.encoder,
       this.#isUpgrade ? asUpgradeAnswer(head) : head,
-      this.#isTunnel,
+      this.isTunnel,
       this.host.isLink,
     );
     writer.endBlock(offset, this.id, isEnd);
@@ -121,7 +121,7 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
 
   /** Nobody reads the rest of a request that is answered, also where all of it is here. */
   override onSentEnd(out: OutBuffer): void {
-    if (!this.#isTunnel || !this.#isAccepted) {
+    if (!this.isTunnel || !this.#isAccepted) {
       this.receiver = undefined;
       this.dropHeld();
     }
@@ -130,7 +130,7 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
 
   /** RFC 9113 §8.1: a complete answer to an unfinished request asks the client to stop sending. */
   protected override onSentEndFirst(out: OutBuffer): void {
-    if (this.#isTunnel && this.#isAccepted) return;
+    if (this.isTunnel && this.#isAccepted) return;
     writeReset(out, this.id, faultCode.noError);
     this.move('reset');
     this.host.forgetStream(this);

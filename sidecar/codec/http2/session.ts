@@ -466,7 +466,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     const before = this.peer.initialWindowSize;
     this.peer.apply(source, start, end);
     if (this.isLink) requireLinkVersion(this.peer);
-    this.transmitter.encoder.setPeerTableSize(this.peer.headerTableSize);
+    this.transmitter.encoder.setPeerTableSize(this.peer.headerTableSize, this.peer.leastTableSize);
     this.#moveWindows(this.peer.initialWindowSize - before);
     this.#hasPeerSettings = true;
     writeSettingsAck(this.transmitter.controlOut);

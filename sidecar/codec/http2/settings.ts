@@ -25,6 +25,8 @@ const ourLinkFeatures = linkFeature.tunnels | linkFeature.httpVersion | linkFeat
 /** What the peer announced; the RFC's defaults until it did. */
 export class PeerSettings {
   headerTableSize = 4096;
+  /** The smallest that the last frame named on its way there: to name 0 first empties the table (RFC 7541 §4.2). */
+  leastTableSize = 4096;
   maxConcurrentStreams = Number.POSITIVE_INFINITY;
   initialWindowSize = 65_535;
   maxFrameSize = 16_384;
@@ -49,6 +51,7 @@ export class PeerSettings {
     if ((end - start) / 6 > limits.settingsEntries) {
       throw new ConnectionFault(faultCode.enhanceYourCalm, `${(end - start) / 6} settings in a frame`);
     }
+    this.leastTableSize = this.headerTableSize;
     for (let at = start; at < end; at += 6) {
       this.#set(((source[at] as number) << 8) | (source[at + 1] as number), readU32(source, at + 2));
     }
@@ -58,6 +61,7 @@ export class PeerSettings {
     switch (id) {
       case setting.headerTableSize:
         this.headerTableSize = value;
+        this.leastTableSize = Math.min(this.leastTableSize, value);
         break;
       case setting.enablePush:
         if (value > this.#maxPush) throw invalid('ENABLE_PUSH', value);

@@ -90,9 +90,16 @@ export class HpackEncoder {
     return this.#size;
   }
 
-  /** Takes the peer's SETTINGS_HEADER_TABLE_SIZE; the next block tells it what we use. */
-  setPeerTableSize(bytes: number): void {
-    const next = Math.min(bytes, this.#cap);
+  /**
+   * Takes the peer's SETTINGS_HEADER_TABLE_SIZE and the smallest that it named before; the next block tells it what we
+   * use.
+   */
+  setPeerTableSize(bytes: number, least = bytes): void {
+    this.#resize(Math.min(least, this.#cap));
+    this.#resize(Math.min(bytes, this.#cap));
+  }
+
+  #resize(next: number): void {
     if (next === this.#maxBytes) return;
     this.#lowestUpdate = this.#lowestUpdate === -1 ? next : Math.min(this.#lowestUpdate, next);
     this.#maxBytes = next;

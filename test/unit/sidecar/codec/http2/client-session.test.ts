@@ -190,6 +190,39 @@ describe('ClientSession', () => {
     assert.equal(first.aborted?.retry, 'elsewhere');
   });
 
+  for (const [what, lose] of [
+    ['a reset', (peer: ScriptedPeer) => void peer.send(rst(1, 0))],
+    ["the connection's end", (peer: ScriptedPeer) => peer.conn.lose()],
+  ] as const) {
+    it(`delivers an answer that was whole before ${what}, though its request is not`, () => {
+      for (const isSlow of [false, true]) {
+        const { peer, client } = playServer();
+        const response = new RecordedResponse();
+        const stream = client.request(requestHead({ method: 'POST' }), false, response);
+        stream.sendData(Buffer.from('ab'));
+        peer.turn();
+        if (isSlow) stream.pauseResponse();
+        peer.send(headers(1, block([[':status', '413']]), 4), data(1, 'too'), data(1, ' long', 1));
+        lose(peer);
+        assert.equal(stream.sendData(Buffer.from('cd')), true);
+        stream.resumeResponse();
+        peer.bench.flusher.turn();
+        assert.deepEqual([response.head?.status, response.body, response.ended], [413, 'too long', true]);
+        assert.equal(response.aborted, undefined);
+        assert.equal(client.active, 0);
+      }
+    });
+  }
+
+  it('tells of the reset of a tunnel that the upstream has ended', () => {
+    const { peer, client } = playServer();
+    const response = new RecordedResponse();
+    client.request(requestHead({ protocol: 'websocket' }), false, response);
+    peer.turn();
+    peer.send(headers(1, block([[':status', '200']]), 4), data(1, 'bye', 1), rst(1, 8));
+    assert.deepEqual([response.body, response.ended, response.aborted?.code], ['bye', true, 'stream_reset']);
+  });
+
   it('drains: no new requests, then GOAWAY and an end', () => {
     const { peer, client, owner } = playServer();
     const response = new RecordedResponse();

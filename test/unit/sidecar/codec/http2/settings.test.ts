@@ -109,4 +109,27 @@ describe('the settings of a link', () => {
       false,
     );
   });
+
+  it('that name a smaller table and then the old one empty it, in one frame as in two', () => {
+    for (const frames of [
+      [
+        settings([
+          [1, 0],
+          [1, 4096],
+        ]),
+      ],
+      [settings([[1, 0]]), settings([[1, 4096]])],
+    ]) {
+      const { peer, acceptor } = playClient();
+      acceptor.onEach = (request) => request.answer('', 299);
+      const answers = [1, 3, 5].map((id) => peer.send(headers(id, get))[0] as Frame);
+      // Known by now: the whole head is one index.
+      assert.equal(answers[2]?.payload.length, 2);
+      peer.send(...frames);
+      const [next] = peer.send(headers(7, get));
+      assert.match(next?.payload.toString('hex') ?? '', /^203fe11f/);
+      for (const each of answers) peer.read(each);
+      assert.ok(peer.read(next as Frame).includes(':status: 299'));
+    }
+  });
 });
