@@ -87,6 +87,7 @@ export const limitRanges = {
   'http2.keepaliveMs': [1_000, hour],
   'http2.pingTimeoutMs': [1_000, minute],
   'http2.settingsTimeoutMs': [1_000, minute],
+  'http2.headMs': [1_000, 10 * minute],
   'http2.noProgressMs': [1_000, hour],
   'http2.endedPeerMs': [100, minute],
   'http2.drainSecondGoawayMs': [100, minute],

@@ -324,6 +324,42 @@ describe('h2 floods', () => {
     assert.ok(peer.seen.some((each) => each.type === 3 && each.stream === 1));
   });
 
+  const frameOf1000 = headers(3, Buffer.alloc(1000));
+  for (const [what, begins, drips] of [
+    ['a header block that is not continued', [headers(3, short, 1)], []],
+    [
+      'a header block of empty parts',
+      [headers(3, short, 1)],
+      Array(5).fill(continuation(3, Buffer.alloc(0), 0)),
+    ],
+    ['a frame that drips', [frameOf1000.subarray(0, 20)], Array(20).fill(frameOf1000.subarray(20, 21))],
+  ] as const) {
+    it(`${what}: 10 s, whatever else is going on`, () => {
+      const { peer } = playClient();
+      peer.send(headers(1, short), ...begins);
+      let seconds = 0;
+      for (; seconds < 20 && peer.conn.state === 'open'; seconds++) {
+        peer.send(drips[seconds] ?? Buffer.alloc(0));
+        peer.bench.clock.advance(1000);
+      }
+      peer.turn();
+      assert.ok(seconds >= 10 && seconds <= 12, `${seconds} s`);
+      assertCalm(peer.seen);
+    });
+  }
+
+  it('frames that come in pieces, each within its time, are fine', () => {
+    const { peer, acceptor } = playClient();
+    for (let i = 0; i < 10; i++) {
+      const frames = Buffer.concat([headers(1 + 2 * i, short, 1), continuation(1 + 2 * i, Buffer.alloc(0))]);
+      for (let at = 0; at < frames.length; at += 8) {
+        peer.send(frames.subarray(at, at + 8));
+        peer.bench.clock.advance(2000);
+      }
+    }
+    assert.deepEqual([peer.conn.state, acceptor.requests.length], ['open', 10]);
+  });
+
   it('a socket that takes nothing: the connection is given up after 30 s', () => {
     const { peer } = playClient();
     peer.conn.unsentBytes = 5000;

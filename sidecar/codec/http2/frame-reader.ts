@@ -38,6 +38,7 @@ export class FrameReader {
   /** Beginning of a frame whose rest has not arrived. */
   #carry: Buffer = Buffer.allocUnsafeSlow(64);
   #carried = 0;
+  #carriedSeconds = 0;
   /** What is still to come of a DATA frame. */
   #dataLeft = 0;
   #padLeft = 0;
@@ -59,6 +60,13 @@ export class FrameReader {
   /** Stops after the frame at hand. */
   hold(): void {
     this.#isHeld = true;
+  }
+
+  /** Whether a frame other than DATA has been coming for too long, `seconds` after this was last asked. */
+  isLate(seconds: number): boolean {
+    if (this.#carried === 0) return false;
+    this.#carriedSeconds += seconds;
+    return this.#carriedSeconds * 1000 >= limits.headMs;
   }
 
   /** Returns what `hold` left unread of the chunk, or undefined. */
@@ -198,6 +206,7 @@ export class FrameReader {
   }
 
   #keep(chunk: Buffer, from: number, to: number): void {
+    if (this.#carried === 0) this.#carriedSeconds = 0;
     const size = this.#carried + to - from;
     if (size > this.#carry.length) {
       const next = Buffer.allocUnsafeSlow(Math.max(size, this.#carriedNeedHint(chunk, from)));

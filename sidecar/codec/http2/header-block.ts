@@ -24,6 +24,7 @@ export class HeaderBlock {
   readonly #guard: FloodGuard;
   #parts: Buffer[] = [];
   #bytes = 0;
+  #seconds = 0;
 
   constructor(guard: FloodGuard) {
     this.#guard = guard;
@@ -54,7 +55,15 @@ export class HeaderBlock {
     this.awaits = streamId;
     this.#parts = [ownCopy(source, start, end)];
     this.#bytes = end - start;
+    this.#seconds = 0;
     return false;
+  }
+
+  /** Whether its frames have been coming for too long, `seconds` after this was last asked. */
+  isLate(seconds: number): boolean {
+    if (this.awaits === 0) return false;
+    this.#seconds += seconds;
+    return this.#seconds * 1000 >= limits.headMs;
   }
 
   /** The block was read: without this the last one would keep its read buffer for as long as the connection idles. */

@@ -108,6 +108,8 @@ export const limits = {
   /** 1xx heads before one final head. Over: the stream is reset. */
   informationalHeads: 100,
 
+  /** A header block, and each of its frames, must be complete so long after its first byte. Over: GOAWAY. */
+  headMs: 10_000,
   /** A silent peer is asked by PING after this, give or take the jitter, and has so long to answer. */
   keepaliveMs: 30_000,
   keepaliveJitter: 0.15,

@@ -6,13 +6,15 @@ import { MeshError } from '../../../kit/errors.ts';
 import type { Random } from '../../../kit/random.ts';
 import type { Conn } from '../../net/conn.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../../net/timer-wheel.ts';
-import { ConnectionFault, faultCode } from './fault.ts';
+import { ConnectionFault, type FaultCode, faultCode } from './fault.ts';
 import { limits } from './limits.ts';
 
 /** What liveness sees of a session. */
 export interface LivenessSubject {
   readonly streams: { readonly size: number };
   readonly hasSettingsAck: boolean;
+  /** Whether a frame or a header block has been coming for too long, `seconds` after this was last asked. */
+  isHeadLate(seconds: number): boolean;
   sendPing(kind: number): void;
   onTick(seconds: number): void;
   onIdle(): void;
@@ -87,10 +89,10 @@ export class Liveness implements TimerOwner {
   #checkPeer(passedMs: number): boolean {
     const { conn } = this.#init;
     if (!this.#subject.hasSettingsAck && this.#ageMs >= limits.settingsTimeoutMs) {
-      this.#subject.failConnection(
-        new ConnectionFault(faultCode.settingsTimeout, 'no acknowledgement of our SETTINGS'),
-      );
-      return false;
+      return this.#fail(faultCode.settingsTimeout, 'no acknowledgement of our SETTINGS');
+    }
+    if (this.#subject.isHeadLate(passedMs / 1000)) {
+      return this.#fail(faultCode.enhanceYourCalm, 'a frame or header block that does not end');
     }
     this.#silentMs = conn.bytesIn === this.#bytesIn ? this.#silentMs + passedMs : 0;
     this.#bytesIn = conn.bytesIn;
@@ -108,6 +110,11 @@ export class Liveness implements TimerOwner {
       this.#subject.sendPing(pingKind.keepalive);
     }
     return true;
+  }
+
+  #fail(code: FaultCode, reason: string): boolean {
+    this.#subject.failConnection(new ConnectionFault(code, reason));
+    return false;
   }
 
   #giveUp(reason: string): boolean {

@@ -56,6 +56,11 @@ export class PacedReader implements Flushable {
     if (++this.#opened >= this.#init.streamsPerRead) this.#reader.hold();
   }
 
+  /** Whether a frame has been coming for too long, `seconds` after this was last asked. */
+  isLate(seconds: number): boolean {
+    return this.#reader.isLate(seconds);
+  }
+
   /** The peer has sent FIN; true where it counts only after what waits. */
   endsLater(): boolean {
     this.#hasEnded = this.#rest !== undefined;

@@ -54,8 +54,8 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   protected readonly reader: PacedReader;
   readonly #decoder: HpackDecoder;
   #state: 'open' | 'failed' | 'closed' = 'open';
-  #hasPeerSettings = false;
-  #hasSettingsAck = false;
+  protected hasPeerSettings = false;
+  hasSettingsAck = false;
   protected readonly data: DataReader;
   readonly #block: HeaderBlock;
   readonly #ended = new RecentIds();
@@ -175,7 +175,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   // FrameSink
 
   onFrame(header: FrameHeader, source: Buffer, start: number, end: number): void {
-    if (this.#block.awaits !== 0 || !this.#hasPeerSettings) this.#checkOrder(header);
+    if (this.#block.awaits !== 0 || !this.hasPeerSettings) this.#checkOrder(header);
     switch (header.type) {
       case frameType.headers:
         if (this.#block.onHeaders(header, source, start, end)) this.#onBlock();
@@ -213,7 +213,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   }
 
   onDataBegin(header: FrameHeader): void {
-    if (this.#block.awaits !== 0 || !this.#hasPeerSettings) this.#checkOrder(header);
+    if (this.#block.awaits !== 0 || !this.hasPeerSettings) this.#checkOrder(header);
     this.data.begin(header);
   }
 
@@ -341,12 +341,9 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     return this.data.heldBytes + this.transmitter.queuedBytes;
   }
 
-  get hasSettingsAck(): boolean {
-    return this.#hasSettingsAck;
-  }
-
-  protected get hasPeerSettings(): boolean {
-    return this.#hasPeerSettings;
+  /** Whether a frame or a header block has been coming for too long, `seconds` after this was last asked. */
+  isHeadLate(seconds: number): boolean {
+    return this.#block.isLate(seconds) || this.reader.isLate(seconds);
   }
 
   #shutDown(): void {
@@ -367,7 +364,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
 
   /** RFC 9113 §3.4, §4.3: SETTINGS come first, and nothing comes between the frames of a header block. */
   #checkOrder(header: FrameHeader): void {
-    if (!this.#hasPeerSettings) {
+    if (!this.hasPeerSettings) {
       if (header.type !== frameType.settings || (header.flags & flag.ack) !== 0) {
         throw breach('first frame is not SETTINGS');
       }
@@ -458,7 +455,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     if ((header.flags & flag.ack) !== 0) {
       if (header.length !== 0) throw badSize('SETTINGS acknowledgement', header.length);
       this.guard.onOddFrame();
-      this.#hasSettingsAck = true;
+      this.hasSettingsAck = true;
       return;
     }
     if (header.length % 6 !== 0) throw badSize('SETTINGS', header.length);
@@ -468,7 +465,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     if (this.isLink) requireLinkVersion(this.peer);
     this.transmitter.encoder.setPeerTableSize(this.peer.headerTableSize, this.peer.leastTableSize);
     this.#moveWindows(this.peer.initialWindowSize - before);
-    this.#hasPeerSettings = true;
+    this.hasPeerSettings = true;
     writeSettingsAck(this.transmitter.controlOut);
     this.onPeerSettings();
   }
