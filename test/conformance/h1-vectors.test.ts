@@ -1,6 +1,7 @@
 /**
- * Every vector of `test/data/h1.jsonl` through a real sidecar, in plaintext and over TLS: what is refused is refused before an upstream sees a byte,
- * what passes arrives canonical, whatever the pieces that it comes in.
+ * Every vector of `test/data/h1.jsonl`, and of ours in `h1-own.jsonl`, through a real sidecar, in plaintext and over TLS:
+ * what is refused is refused before an upstream sees a byte, what passes arrives canonical, whatever the pieces that it
+ * comes in.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,7 +9,7 @@ import { before, describe, it } from 'node:test';
 import { seededRandom } from '../../kit/random.ts';
 import { defer, type Scope, suiteScope } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
-import { fieldOf, statusOf } from '../support/raw-http.ts';
+import { fieldOf, type RawMessage, statusOf } from '../support/raw-http.ts';
 import { plainAnswer, RawClient, RecordingUpstream } from '../support/raw-peers.ts';
 import { describePair, startStaticSide } from '../support/static-pair.ts';
 import { startTlsRelay } from '../support/tls-relay.ts';
@@ -30,6 +31,25 @@ interface Vector {
   readonly slow?: { readonly str: string };
   /** What the client sends where the vector is a response. */
   readonly req?: string;
+  // Only in our own:
+  /** How many requests it holds that are answered with 200; one where this is not said. */
+  readonly requests?: number;
+  /** How what follows them is refused. */
+  readonly refused?: number;
+  /** What the upstream gets of the first. */
+  readonly arrives?: Content & { readonly start?: string };
+  /** What the client gets. */
+  readonly answer?: Content;
+  /** The upstream connection is not used again. */
+  readonly poisons?: boolean;
+}
+
+interface Content {
+  readonly body?: string;
+  /** By name; null: absent. */
+  readonly fields?: Readonly<Record<string, string | null>>;
+  /** All of them. */
+  readonly trailers?: Readonly<Record<string, string>>;
 }
 
 interface Split {
@@ -42,14 +62,13 @@ const timers = { headMs: 1000, bodyMs: 300 };
 const responseMs = 1000;
 const servedPort = 8080;
 
-const vectors = readFileSync('test/data/h1.jsonl', 'utf8')
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line) as Vector);
+const shared = vectorsIn('test/data/h1.jsonl');
+const own = vectorsIn('test/data/h1-own.jsonl');
+const vectors = [...shared, ...own];
 /** Vectors with more than this are not sent byte by byte. */
 const maxBytewise = 2000;
 const defaultRequest = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
-/** Vectors that hold a second request which is to be answered too. */
+/** Shared vectors that hold a second request which is to be answered too. */
 const pipelined = new Set([
   'ok-pipeline2',
   'ck-pipeline-after',
@@ -58,7 +77,7 @@ const pipelined = new Set([
   'up-ws-badver',
 ]);
 /** Faults of a body: its head may have gone on. */
-const bodyFaults = new Set(['chunk']);
+const bodyFaults = new Set(['chunk', 'body']);
 
 let upstream: RecordingUpstream;
 let port = 0;
@@ -76,9 +95,12 @@ const allSplits: readonly Split[] = [
   { name: 'in random pieces', cut: (bytes) => cutAt(bytes, random, 5) },
 ];
 
-describeVectors('in plaintext', { splits: allSplits, start: async (t) => (await startSidecar(t)).port });
+describeVectors('in plaintext', {
+  splitsFor: () => allSplits,
+  start: async (t) => (await startSidecar(t)).port,
+});
 describeVectors('over TLS', {
-  splits: [whole, inTwo],
+  splitsFor: (vector) => (own.includes(vector) ? [whole] : [whole, inTwo]),
   start: async (t) => {
     const { port, trustBundle } = await startSidecar(t);
     return startTlsRelay(t, { port, serverName: 'localhost', trustBundle, protocol: 'http/1.1' });
@@ -86,11 +108,11 @@ describeVectors('over TLS', {
 });
 
 interface Door {
-  readonly splits: readonly Split[];
+  splitsFor(vector: Vector): readonly Split[];
   readonly start: (t: Scope) => Promise<number>;
 }
 
-function describeVectors(name: string, { splits, start }: Door): void {
+function describeVectors(name: string, { splitsFor, start }: Door): void {
   describe(`HTTP/1.1 ${name}`, () => {
     const scope = suiteScope();
     before(async () => {
@@ -101,14 +123,18 @@ function describeVectors(name: string, { splits, start }: Door): void {
     });
     for (const vector of vectors.filter((each) => each.side === 'req')) {
       it(`request ${vector.id}: ${vector.why}`, async () => {
-        for (const split of splits) {
+        for (const split of splitsFor(vector)) {
           await note(`${split.name}`, () => runRequest(vector, split.cut(paddedBytes(vector)), false));
         }
         await note('second on its connection', () => runRequest(vector, [paddedBytes(vector)], true));
       });
     }
     for (const vector of vectors.filter((each) => each.side === 'resp')) {
-      it(`response ${vector.id}: ${vector.why}`, () => runResponse(vector));
+      it(`response ${vector.id}: ${vector.why}`, async () => {
+        const waits = vector.hang === true || vector.bytes === '';
+        for (const split of waits ? [whole] : splitsFor(vector))
+          await note(split.name, () => runResponse(vector, split));
+      });
     }
   });
 }
@@ -127,12 +153,19 @@ async function startSidecar(t: Scope): Promise<{ port: number; trustBundle: stri
 }
 
 it('runs all vectors', () => {
-  assert.equal(vectors.length, 244);
+  assert.equal(shared.length, 244);
+  assert.ok(own.length >= 140);
+  assert.equal(new Set(vectors.map(({ id }) => id)).size, vectors.length, 'an id stands twice');
 });
+
+function vectorsIn(file: string): Vector[] {
+  const lines = readFileSync(file, 'utf8').trim().split('\n');
+  return lines.map((line) => JSON.parse(line) as Vector);
+}
 
 async function runRequest(vector: Vector, pieces: readonly string[], second: boolean): Promise<void> {
   await upstream.reset();
-  const client = new RawClient(port);
+  const client = new RawClient(port, [...(second ? ['GET'] : []), ...methodsOf(vector)]);
   try {
     let earlier = 0;
     if (second) {
@@ -164,7 +197,7 @@ async function judgeRequest(
   earlier: number,
   bytesBefore: number,
 ): Promise<void> {
-  const expectedRequests = pipelined.has(vector.id) ? 2 : 1;
+  const expectedRequests = vector.requests ?? (pipelined.has(vector.id) ? 2 : 1);
   // A refusal closes; only what was answered may stay open.
   const settled = (): boolean => {
     const statuses = client.statuses().slice(earlier);
@@ -190,10 +223,8 @@ async function judgeRequest(
   if (first === 200) {
     assert.ok(mayForward, 'was forwarded');
     assert.equal(requests.length, expectedRequests);
-    assert.deepEqual(
-      statuses,
-      vector.id === 'garbage-after' ? [200, 400] : Array(expectedRequests).fill(200),
-    );
+    assert.deepEqual(statuses, [...Array(expectedRequests).fill(200), ...refusedAfter(vector)]);
+    judgeContent(vector.arrives, requests[0]);
     return;
   }
   const allowed = [isReject ? (vector.status ?? 400) : [], vector.also ?? []].flat();
@@ -204,12 +235,35 @@ async function judgeRequest(
   if (isHeadFault) assert.equal(upstreamBytes(), bytesBefore, 'bytes of a refused head arrived');
 }
 
+function refusedAfter({ id, refused }: Vector): number[] {
+  if (refused !== undefined) return [refused];
+  return id === 'garbage-after' ? [400] : [];
+}
+
+/** Whether a message is as it is said to be. */
+function judgeContent(content: Vector['arrives'], message: RawMessage | undefined): void {
+  if (content === undefined) return;
+  assert.ok(message !== undefined);
+  const { start, body, fields = {}, trailers } = content;
+  if (start !== undefined) assert.equal(message.start, start);
+  if (body !== undefined) assert.equal(message.body, body);
+  for (const [name, value] of Object.entries(fields))
+    assert.equal(fieldOf(message, name) ?? null, value, name);
+  if (trailers !== undefined) assert.deepEqual(message.trailers, Object.entries(trailers));
+}
+
+/** The methods of the requests that a vector holds, for what their answers are to look like. */
+function methodsOf({ bytes }: Vector): string[] {
+  return [...bytes.matchAll(/(?:^|\r\n\r\n)(\S+) \S+ HTTP\/1/g)].map(([, method = '']) => method);
+}
+
 function upstreamBytes(): number {
   return upstream.connections.reduce((sum, each) => sum + each.bytes.length, 0);
 }
 
-async function runResponse(vector: Vector): Promise<void> {
+async function runResponse(vector: Vector, split: Split): Promise<void> {
   await upstream.reset();
+  upstream.cut = (bytes) => split.cut(bytes);
   const answer = paddedBytes(vector);
   const request = vector.req ?? defaultRequest;
   const method = request.split(' ')[0] ?? '';
@@ -218,18 +272,19 @@ async function runResponse(vector: Vector): Promise<void> {
   else if (answer === '') upstream.closesAtOnce = true;
   else if (method === 'POST') upstream.early = answer;
   else upstream.script = (_, connection) => (connection === 0 ? answer : plainAnswer);
-  const client = new RawClient(port);
+  const client = new RawClient(port, [method, 'GET']);
   try {
     await client.send([request]);
     await judgeResponse(vector, client, method);
+    if (/HTTP\/1\.0/.test(request)) await eventually(() => client.closed);
     if (client.closed || method === 'POST') return;
     // Whatever happened, the next request gets its own answer.
     upstream.script = () => plainAnswer;
     upstream.closesAtOnce = false;
-    const before = client.statuses([method]).length;
+    const before = client.statuses().length;
     await client.send([defaultRequest]);
-    await eventually(() => client.statuses([method, 'GET']).length === before + 1 || client.closed);
-    const last = client.responses([method, 'GET']).at(-1);
+    await eventually(() => client.statuses().length === before + 1 || client.closed, { everyMs: 2 });
+    const last = client.responses().at(-1);
     assert.ok(
       last !== undefined && last.body === 'ok' && statusOf(last) === 200,
       'the next answer is another',
@@ -242,14 +297,20 @@ async function runResponse(vector: Vector): Promise<void> {
 }
 
 async function judgeResponse(vector: Vector, client: RawClient, method: string): Promise<void> {
-  const answered = () => client.statuses([method]).length > 0;
+  const answered = () => client.statuses().length > 0;
   await eventually(() => answered() || client.closed, {
+    everyMs: 2,
     what: `${vector.id}: ${vector.expect}; got ${JSON.stringify(client.text.slice(-300))}`,
   });
-  const responses = client.responses([method]);
+  const responses = client.responses();
   const final = responses.find((response) => statusOf(response) >= 200);
+  for (const interim of responses.filter((response) => statusOf(response) < 200)) {
+    assert.ok(!vector.req?.includes('HTTP/1.0'), '1xx to HTTP/1.0');
+    for (const name of ['content-length', 'transfer-encoding'])
+      assert.equal(fieldOf(interim, name), undefined);
+  }
   const status = final === undefined ? 'close' : statusOf(final);
-  const sent = Number(/^HTTP\/1\.1 ([2-5]\d\d) /m.exec(paddedBytes(vector))?.[1] ?? 0);
+  const sent = Number(/^HTTP\/1\.\d ([2-5]\d\d) /m.exec(paddedBytes(vector))?.[1] ?? 0);
   const also = vector.also ?? [];
   switch (vector.expect) {
     case 'reject-other':
@@ -274,7 +335,8 @@ function judgeNormalised(
   final: NonNullable<ReturnType<RawClient['responses']>[number]>,
 ): void {
   const isBodiless = /^rs-(?:head|204|304)/.test(vector.id);
-  assert.equal(final.body, isBodiless ? '' : 'hi');
+  assert.equal(final.body, vector.answer?.body ?? (isBodiless ? '' : 'hi'));
+  judgeContent(vector.answer, final);
   for (const name of ['x-s', 'keep-alive', 'link']) assert.equal(fieldOf(final, name), undefined);
   if (vector.id.startsWith('rs-204')) assert.equal(fieldOf(final, 'content-length'), undefined);
   if (vector.id === 'rs-head-body') assert.equal(fieldOf(final, 'content-length'), '4');
@@ -289,6 +351,7 @@ function isPoisoned(vector: Vector): boolean {
   return (
     vector.expect.startsWith('reject') ||
     vector.eof === true ||
+    vector.poisons === true ||
     ['rs-head-body', 'rs-head-chunked', 'rs-204-body', 'rs-hop'].includes(vector.id)
   );
 }

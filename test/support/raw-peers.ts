@@ -33,6 +33,8 @@ export class RecordingUpstream {
   endsAfterAnswer = false;
   /** Closes at once, without a byte. */
   closesAtOnce = false;
+  /** The pieces in which an answer is written, with a turn of the loop between. */
+  cut: (answer: string) => readonly string[] = (answer) => [answer];
   port = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -66,6 +68,7 @@ export class RecordingUpstream {
     this.early = undefined;
     this.endsAfterAnswer = false;
     this.closesAtOnce = false;
+    this.cut = (answer) => [answer];
   }
 
   close(): void {
@@ -127,8 +130,18 @@ export class RecordingUpstream {
   }
 
   #say(socket: Socket, text: string): void {
-    socket.write(text, 'latin1');
-    if (this.endsAfterAnswer) socket.end();
+    const [first = '', ...later] = this.cut(text);
+    socket.write(first, 'latin1');
+    void this.#sayOn(socket, later, this.endsAfterAnswer);
+  }
+
+  async #sayOn(socket: Socket, pieces: readonly string[], ends: boolean): Promise<void> {
+    for (const piece of pieces) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (!socket.writable) return;
+      socket.write(piece, 'latin1');
+    }
+    if (ends) socket.end();
   }
 }
 
@@ -139,8 +152,11 @@ export class RawClient {
   /** The connection was reset: the last words may have been lost. */
   wasReset = false;
   readonly #socket: Socket;
+  readonly #methods: readonly string[];
 
-  constructor(port: number) {
+  /** `methods` of the requests that it will send, where they matter: the answer to HEAD has no body. */
+  constructor(port: number, methods: readonly string[] = []) {
+    this.#methods = methods;
     this.#socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
     this.#socket.setEncoding('latin1');
     this.#socket.on('data', (text: string) => {
@@ -173,20 +189,24 @@ export class RawClient {
     this.#socket.destroy();
   }
 
-  /** The complete responses so far; `methods` of the requests they answer. */
-  responses(methods: readonly string[] = []): RawMessage[] {
-    return readResponses(this.text, methods, this.closed && !this.wasReset).messages;
+  /** The complete responses so far. */
+  responses(): RawMessage[] {
+    return this.#read().messages;
   }
 
   /** The statuses of final responses. */
-  statuses(methods: readonly string[] = []): number[] {
-    return this.responses(methods)
+  statuses(): number[] {
+    return this.responses()
       .map(statusOf)
       .filter((status) => status >= 200);
   }
 
   /** What follows the complete responses: a cut one. */
-  rest(methods: readonly string[] = []): string {
-    return readResponses(this.text, methods, this.closed && !this.wasReset).rest;
+  rest(): string {
+    return this.#read().rest;
+  }
+
+  #read(): ReturnType<typeof readResponses> {
+    return readResponses(this.text, this.#methods, this.closed && !this.wasReset);
   }
 }
