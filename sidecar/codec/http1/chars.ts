@@ -35,6 +35,7 @@ export const cr = 0x0d;
 export const space = 0x20;
 export const quote = 0x22;
 export const zero = 0x30;
+export const one = 0x31;
 export const nine = 0x39;
 export const colon = 0x3a;
 export const semicolon = 0x3b;

@@ -1,7 +1,7 @@
 // hot: every message with a body.
 /** Where a body ends, from its fields: RFC 9112 §6. Ambiguity is refused, never resolved. */
 import { fieldKind } from '../field.ts';
-import { nine, zero } from './chars.ts';
+import { consistsOf, nine, tokenByte, zero } from './chars.ts';
 import { trimBlanks } from './connection-options.ts';
 import type { FieldLines } from './field-lines.ts';
 import { limits } from './limits.ts';
@@ -25,14 +25,17 @@ export function framingOf(lines: FieldLines, minorVersion: number): number {
   if (coding.length === 7 && coding.toLowerCase() === 'chunked') return chunked;
   const members = coding.toLowerCase().split(',');
   const last = trimBlanks(members.pop() ?? '');
-  // RFC 9112 §6.3 (4): a length can be found only where chunked is last; other codings are not ours to undo.
-  if (last === 'chunked' && members.every(isCoding)) throw new Refusal(501, 'transfer coding not supported');
+  // RFC 9112 §6.3 (4): a length can be found only where chunked is last; §6.1: other codings are not ours to undo.
+  if (last === 'chunked' && members.every(isOtherCoding)) {
+    throw new Refusal(501, 'transfer coding not supported');
+  }
   throw new Refusal(400, 'transfer-encoding is not chunked');
 }
 
-function isCoding(member: string): boolean {
+/** A name of one, known or not. */
+function isOtherCoding(member: string): boolean {
   const coding = trimBlanks(member);
-  return coding === 'gzip' || coding === 'x-gzip' || coding === 'deflate' || coding === 'compress';
+  return coding !== '' && coding !== 'chunked' && consistsOf(coding, tokenByte);
 }
 
 /** 1*DIGIT and nothing else. */

@@ -41,6 +41,11 @@ export class HeadCarry {
     return this.#bytes.subarray(0, this.#lineStart);
   }
 
+  /** Whether what came so far begins with these bytes. */
+  beginsWith(bytes: Buffer): boolean {
+    return this.#bytes.subarray(0, Math.min(this.#size, bytes.length)).equals(bytes);
+  }
+
   /** How many those are. */
   get lineCount(): number {
     return this.#lines;

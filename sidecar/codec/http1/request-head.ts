@@ -4,7 +4,7 @@ import type { RequestHead } from '../codec.ts';
 import { fieldKind } from '../field.ts';
 import type { FieldMemo } from '../field-memo.ts';
 import { parseAuthority } from './authority.ts';
-import { cr, lf, nine, space, targetByte, tokenByte, zero } from './chars.ts';
+import { cr, lf, nine, one, space, targetByte, tokenByte, zero } from './chars.ts';
 import { connectionOptionsOf, membersOf, withoutNominated } from './connection-options.ts';
 import { FieldLines } from './field-lines.ts';
 import { framingOf, noLength } from './framing.ts';
@@ -72,7 +72,8 @@ export class RequestParser {
   #requestLine(bytes: Buffer, start: number): number {
     const methodEnd = endOfMethod(bytes, start);
     if (methodEnd < 0) return -1;
-    const limit = start + limits.maxStartLineBytes - versionBytes;
+    // The first place that is too late for the space before the version.
+    const limit = start + limits.maxStartLineBytes - versionBytes + 1;
     const end = Math.min(bytes.length, limit);
     let at = methodEnd + 1;
     while (at < end && targetByte[bytes[at] as number] === 1) at++;
@@ -124,7 +125,11 @@ export class RequestParser {
   /** Sets `#target` to the origin form and returns the authority: RFC 9112 §3.2. */
   #authority(): string {
     const lines = this.#lines;
-    if (!lines.has(fieldKind.host)) throw new Refusal(400, 'no host');
+    if (!lines.has(fieldKind.host)) {
+      // RFC 9112 §3.2: only HTTP/1.0 may leave it out; then the target has to say what is meant.
+      if (this.minorVersion > 0 || this.#target.charCodeAt(0) === slash) throw new Refusal(400, 'no host');
+      return this.#absoluteForm(this.#target);
+    }
     if ((lines.repeated & (1 << fieldKind.host)) !== 0) throw new Refusal(400, 'more than one host');
     const host = parseAuthority(lines.first(fieldKind.host).value);
     if (host === undefined) throw new Refusal(400, 'host is not a host');
@@ -242,7 +247,9 @@ function minorVersionAt(bytes: Buffer, at: number): number {
   const isVersion = isDigit(major) && bytes[at + 7] === 0x2e && isDigit(minor);
   if (!isVersion) throw new Refusal(400, 'HTTP version');
   if (bytes[at + 9] !== cr || bytes[at + 10] !== lf) throw new Refusal(400, 'bytes after the HTTP version');
-  return major === 0x31 && minor <= 0x31 ? minor - zero : unsupportedVersion;
+  if (major !== one) return unsupportedVersion;
+  // RFC 9110 §2.5: a higher minor version is taken for the highest that we know.
+  return minor === zero ? 0 : 1;
 }
 
 function isDigit(byte: number): boolean {

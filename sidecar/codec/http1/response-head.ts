@@ -59,10 +59,11 @@ export class ResponseParser {
     let at = start + statusBytes;
     if (at >= bytes.length) return -1;
     const minor = bytes[start + 7] as number;
-    if ((minor !== zero && minor !== zero + 1) || bytes[start + 8] !== space) {
+    if (minor < zero || minor > nine || bytes[start + 8] !== space) {
       throw new Refusal(400, 'HTTP version of the response');
     }
-    this.#minorVersion = minor - zero;
+    // RFC 9110 §2.5: a higher minor version is taken for the highest that we know.
+    this.#minorVersion = minor === zero ? 0 : 1;
     this.#status = statusAt(bytes, start + 9);
     // The space before an absent reason is often forgotten, and nothing can be misread without it.
     if (bytes[at] !== space && bytes[at] !== cr) throw new Refusal(400, 'status is not three digits');

@@ -129,8 +129,9 @@ export function informationalText(head: ResponseHead): string {
   return `${text}\r\n`;
 }
 
-/** What a client gets whose message is refused; the connection ends with it. */
-export function refusalText(status: number, message: string): string {
+/** What a client gets whose message is refused; the connection ends with it. HEAD gets no body (RFC 9110 §9.3.2). */
+export function refusalText(status: number, message: string, isHead: boolean): string {
+  if (isHead) return `${statusLine(status)}connection: close\r\n\r\n`;
   const body = `${message}\n`;
   return `${statusLine(status)}content-type: text/plain\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`;
 }

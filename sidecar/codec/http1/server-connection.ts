@@ -34,6 +34,7 @@ const carryLimits = () => ({
   startLine: true,
   maxEmptyLines: limits.maxLeadingEmptyLines,
 });
+const headMethod = Buffer.from('HEAD ', 'latin1');
 const continueHead = { status: 100, fields: [], contentLength: -1 };
 const notDraining = Number.POSITIVE_INFINITY;
 const plainContext: RequestContext = { scheme: 'http', link: false };
@@ -361,6 +362,7 @@ export class Http1ServerConnection
   #refuse(refusal: Refusal): void {
     const stream = this.#stream;
     const responseBegan = stream !== undefined && stream.responseState !== 'waiting';
+    const isHead = stream?.isHead ?? this.#carry?.beginsWith(headMethod) ?? false;
     this.#carry = undefined;
     if (stream === undefined) this.#acceptor.onRefused(refusal.status, refusal);
     this.#abortStream(refusal);
@@ -369,7 +371,8 @@ export class Http1ServerConnection
       this.conn.destroy(refusal);
       return;
     }
-    if (refusal.status !== noAnswer) this.conn.writeText(refusalText(refusal.status, refusal.message));
+    if (refusal.status !== noAnswer)
+      this.conn.writeText(refusalText(refusal.status, refusal.message, isHead));
     this.#close();
   }
 

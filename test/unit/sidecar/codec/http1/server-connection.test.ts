@@ -86,6 +86,18 @@ describe('HTTP/1.1 server: heads', () => {
     }
   });
 
+  it('refuses HEAD without a body', () => {
+    for (const [rest, status] of [
+      ['/ HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n', 417],
+      ['/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx', 400],
+    ] as const) {
+      const { conn, receive, written } = serve();
+      receive(`HEAD ${rest}`);
+      assert.match(written(), new RegExp(`^HTTP/1\\.1 ${status} [^\r]*\r\nconnection: close\r\n\r\n$`));
+      assert.notEqual(conn.state, 'open');
+    }
+  });
+
   it('answers 408 to a head that drips, however steadily', () => {
     const { clock, conn, acceptor, receive, written } = serve();
     receive('GET / HT');
