@@ -112,7 +112,12 @@ export class ServeContext implements RequestAcceptor {
     const { pressure } = this.proxy;
     const { connect } = this.planner;
     const isConnect = head.method === 'CONNECT' && head.protocol === undefined;
-    if (isConnect && connect !== undefined && !pressure.sheds) return connect(this.peer, stream, head);
+    if (isConnect && connect !== undefined && !pressure.sheds) {
+      const receiver = connect(this.peer, stream, head);
+      // The caller has nothing to send; the other direction goes on.
+      if (end) receiver.onRequestEnd(undefined);
+      return receiver;
+    }
     const exchange = new Exchange(this, stream, head, end);
     if (pressure.closesConnections && !this.isLink) this.connection?.drain();
     try {

@@ -8,6 +8,7 @@ import {
   type IncomingHttpHeaders,
   type Settings,
 } from 'node:http2';
+import { createServer } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { defer } from '../support/cleanup.ts';
@@ -102,6 +103,27 @@ describe('a link', () => {
       status: 404,
       body: 'the request names no port of this workload\n',
     });
+  });
+
+  it('carries a connection that ends with its request, to a server that speaks first', async (t) => {
+    let ended = false;
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on('error', () => {});
+      socket.write('hello');
+      socket.resume().on('end', () => {
+        ended = true;
+        socket.end(' and bye');
+      });
+    });
+    const appPort = await listenForTest(t, server);
+    const pair = await startStaticPair(t, {
+      ports: [{ port: 7000, appPort, protocol: 'tcp', shared: true }],
+    });
+    const session = await dial(t, pair, '7000.shop.test.mesh');
+    const stream = session.request({ ':method': 'CONNECT', ':authority': 'shop:7000' }, { endStream: true });
+    let text = '';
+    for await (const chunk of stream) text += String(chunk);
+    assert.deepEqual([text, ended], ['hello and bye', true]);
   });
 
   it('says version and features first, and ends one of another version with the reason', async (t) => {
