@@ -85,6 +85,31 @@ describe('protocols through a pair of sidecars', () => {
     await once(socket, 'end');
   });
 
+  it('opens a WebSocket to an application that speaks HTTP/2, and proves it to a caller that does not', async (t) => {
+    const server = createHttp2Server({ settings: { enableConnectProtocol: true } });
+    server.on('stream', (stream: ServerHttp2Stream, headers) => {
+      stream.respond({ ':status': 200, 'sec-websocket-protocol': String(headers['sec-websocket-protocol']) });
+      stream.on('data', (chunk: Buffer) => stream.write(chunk.toString().toUpperCase()));
+      stream.on('end', () => stream.end('last'));
+    });
+    const appPort = await listenForTest(t, server as unknown as ReturnType<typeof createServer>);
+    const pair = await pairTo(t, appPort, 'http2');
+    const socket = dial(t, pair.outboundPort);
+    // The key of RFC 6455 §1.3, and its answer.
+    socket.write(
+      'GET /chat HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n' +
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat\r\n\r\n',
+    );
+    const head = await readUntil(socket, /\r\n\r\n/);
+    assert.match(head, /^HTTP\/1\.1 101 .*\r\nsec-websocket-protocol: chat\r\n/s);
+    assert.match(head, /\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/);
+    socket.write('hello');
+    await readUntil(socket, /HELLO$/);
+    socket.end();
+    assert.match(await readUntil(socket, /last$/), /last$/);
+    await once(socket, 'end');
+  });
+
   it('answers a refused upgrade like any other request', async (t) => {
     const server = createServer();
     server.on('upgrade', (_request, socket: Socket) =>

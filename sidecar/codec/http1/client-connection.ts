@@ -19,7 +19,7 @@ import type {
   ResponseHead,
   ResponseReceiver,
 } from '../codec.ts';
-import { Field } from '../field.ts';
+import type { Field } from '../field.ts';
 import type { FieldMemo } from '../field-memo.ts';
 import { BodyReader } from './body-reader.ts';
 import { BodyWriter } from './body-writer.ts';
@@ -29,6 +29,7 @@ import { limits } from './limits.ts';
 import { Refusal, upstreamFault } from './refusal.ts';
 import { ResponseParser } from './response-head.ts';
 import { requestMode, requestText } from './serialize.ts';
+import { addWebSocketKey } from './web-socket.ts';
 
 type State = 'idle' | 'busy' | 'tunnel' | 'closed';
 /** What the owner was told last. */
@@ -394,18 +395,6 @@ class Http1ClientStream implements ClientStream {
   resumeResponse(): void {
     this.#connection.resume(this);
   }
-}
-
-const webSocketKeyName = 'sec-websocket-key';
-
-/** RFC 8441 §5: the key is not sent over HTTP/2; an HTTP/1.1 server wants one (RFC 6455 §4.1). */
-function addWebSocketKey(head: RequestHead): void {
-  if (head.fields.some((field) => field.name === webSocketKeyName)) return;
-  head.fields.push(new Field(webSocketKeyName, randomKey()));
-}
-
-function randomKey(): string {
-  return globalThis.crypto.getRandomValues(Buffer.alloc(16)).toString('base64');
 }
 
 /** One parser per memo: what it learns from one connection serves all. */

@@ -6,6 +6,7 @@ import type { RequestHead, RequestReceiver, ResponseHead, ServerStream } from '.
 import type { Field } from '../field.ts';
 import type { BodyWriter } from './body-writer.ts';
 import { informationalText, type ResponseContext, responseMode, responseText } from './serialize.ts';
+import { addWebSocketAccept, webSocketKey } from './web-socket.ts';
 
 /** What a stream needs of the connection it is on. */
 export interface StreamOwner {
@@ -30,6 +31,7 @@ export class Http1ServerStream implements ServerStream, ResponseContext {
   readonly isHead: boolean;
   readonly minorVersion: number;
   readonly protocol: string | undefined;
+  readonly #webSocketKey: string;
   /** Set right after the request was handed over. */
   receiver: RequestReceiver | undefined = undefined;
   requestState: RequestState;
@@ -43,6 +45,7 @@ export class Http1ServerStream implements ServerStream, ResponseContext {
     this.isHead = head.method === 'HEAD';
     this.minorVersion = minorVersion;
     this.protocol = head.protocol;
+    this.#webSocketKey = head.protocol === undefined ? '' : webSocketKey(head);
     this.requestState = requestState;
     this.awaitsContinue = head.expectContinue;
   }
@@ -61,6 +64,7 @@ export class Http1ServerStream implements ServerStream, ResponseContext {
     if (this.responseState !== 'waiting') return;
     const owner = this.#owner;
     const mode = responseMode(head, end, this);
+    if (mode === 'tunnel') addWebSocketAccept(head, this.#webSocketKey);
     owner.conn.writeText(responseText(head, mode, owner.decideClose(head, end), this));
     owner.writer.begin(mode, head.contentLength);
     this.responseState = 'body';
