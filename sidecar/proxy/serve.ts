@@ -113,10 +113,7 @@ export class ServeContext implements RequestAcceptor {
     const { connect } = this.planner;
     const isConnect = head.method === 'CONNECT' && head.protocol === undefined;
     if (isConnect && connect !== undefined && !pressure.sheds) {
-      const receiver = connect(this.peer, stream, head);
-      // The caller has nothing to send; the other direction goes on.
-      if (end) receiver.onRequestEnd(undefined);
-      return receiver;
+      return withEnd(connect(this.peer, stream, head), end);
     }
     const exchange = new Exchange(this, stream, head, end);
     if (pressure.closesConnections && !this.isLink) this.connection?.drain();
@@ -150,6 +147,12 @@ export class ServeContext implements RequestAcceptor {
   onConnectionClosed(): void {
     this.#connections.delete(this);
   }
+}
+
+/** A caller that has nothing to send may say so at once; the other direction goes on. */
+function withEnd(receiver: RequestReceiver, end: boolean): RequestReceiver {
+  if (end) receiver.onRequestEnd(undefined);
+  return receiver;
 }
 
 /** An upgrade to anything else, h2c above all, would lead past every rule of the mesh (RFC 8441 §4: 501). */
