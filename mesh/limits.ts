@@ -45,7 +45,7 @@ export const limitRanges = {
   'http2.fieldsPerBlock': [10, 1_000],
   'http2.fieldBytesPerBlock': [8 * kib, 1 * mib],
   'http2.continuationsPerBlock': [1, 64],
-  'http2.blockBytes': [8 * kib, 32 * kib],
+  'http2.blockBytes': [8 * kib, 1 * mib],
   'http2.linkStreamWindowMax': [65_535, 64 * mib],
   'http2.plainStreamWindowMax': [65_535, 64 * mib],
   'http2.windowGrowthPerProcess': [0, 1_024 * mib],

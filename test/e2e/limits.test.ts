@@ -13,7 +13,7 @@ import { defer } from '../support/cleanup.ts';
 import { ask, listenForTest } from '../support/http-app.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
 import { startProcess } from '../support/processes.ts';
-import { describePair, startStaticSide } from '../support/static-pair.ts';
+import { describePair, startStaticPair, startStaticSide } from '../support/static-pair.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 guardLeaks();
@@ -82,6 +82,38 @@ describe('limits that were set', () => {
     assert.equal(reply.status, 200);
     assert.equal(reply.body, '50001');
   });
+
+  const unset: LimitSettings = {};
+  for (const [what, sidecarLimits, fields, pathBytes] of [
+    // 32 KiB but for a few bytes, and nearly 100 lines with those that the test's client and server add.
+    ['the defaults allow', unset, 96, 15_000],
+    [
+      'raised limits allow',
+      { 'http1.maxHeadBytes': 100_000, 'http2.fieldBytesPerBlock': 100_000, 'http2.blockBytes': 100_000 },
+      90,
+      15_000,
+    ],
+  ] as const) {
+    it(`let over a link what ${what} at its beginning`, async (t) => {
+      const app = createServer({ maxHeaderSize: 1024 * 1024 }, (request, response) => {
+        const names = Object.keys(request.headers).filter((name) => name.startsWith('x-v'));
+        response.writeHead(200, Object.fromEntries(names.map((name) => [name, 'v'])));
+        response.end(String(names.length));
+      });
+      const appPort = await listenForTest(t, app);
+      const pair = await startStaticPair(t, {
+        ports: [{ port: 80, appPort, protocol: 'http' }],
+        sidecarLimits,
+      });
+      const most = sidecarLimits['http1.maxHeadBytes'] ?? 32_768;
+      const value = 'v'.repeat(Math.floor((most - pathBytes - 200) / fields) - 'x-v00: \r\n'.length);
+      const headers = Object.fromEntries(
+        Array.from({ length: fields }, (_, at) => [`x-v${String(at).padStart(2, '0')}`, value]),
+      );
+      const reply = await ask(pair.outboundPort, { path: `/${'a'.repeat(pathBytes)}`, headers });
+      assert.deepEqual([reply.status, reply.body], [200, String(fields)]);
+    });
+  }
 
   it('bound a body, whether its length is declared or not, in either version', async (t) => {
     const port = await startReceiver(t, { 'requests.maxBodyKib': 16 });

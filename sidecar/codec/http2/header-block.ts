@@ -22,12 +22,14 @@ export class HeaderBlock {
   start = 0;
   end = 0;
   readonly #guard: FloodGuard;
+  readonly #mostBytes: number;
   #parts: Buffer[] = [];
   #bytes = 0;
   #seconds = 0;
 
-  constructor(guard: FloodGuard) {
+  constructor(guard: FloodGuard, isLink: boolean) {
     this.#guard = guard;
+    this.#mostBytes = limits.blockBytes + (isLink ? limits.linkExtraBytes : 0);
   }
 
   /** Takes a HEADERS frame; true where the block is whole. */
@@ -86,7 +88,7 @@ export class HeaderBlock {
     this.#parts.push(ownCopy(source, start, end));
     this.#bytes += end - start;
     // CVE-2024-27316: a block that never ends.
-    if (this.#parts.length > limits.continuationsPerBlock + 1 || this.#bytes > limits.blockBytes) {
+    if (this.#parts.length > limits.continuationsPerBlock + 1 || this.#bytes > this.#mostBytes) {
       throw new ConnectionFault(faultCode.enhanceYourCalm, 'header block too large');
     }
     if (!isLast) return false;

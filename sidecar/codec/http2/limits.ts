@@ -25,6 +25,9 @@ export const limits = {
   /** CONTINUATION frames after one HEADERS, and the bytes of a block as it is on the wire. Over: GOAWAY. */
   continuationsPerBlock: 8,
   blockBytes: 32_768,
+  /** What a block on a link may have beyond these figures: a head that a sidecar took gets through with what it added. */
+  linkExtraFields: 32,
+  linkExtraBytes: 8192,
   /** An HPACK integer has at most this many bytes after its prefix (RFC 7541 §5.1). */
   integerBytes: 5,
 

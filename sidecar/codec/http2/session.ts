@@ -70,7 +70,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.peerOrigin = side === 'server' ? 'downstream' : 'upstream';
     this.message = new MessageReader(options.link);
     this.guard = new FloodGuard(options.link, side);
-    this.#block = new HeaderBlock(this.guard);
+    this.#block = new HeaderBlock(this.guard, options.link);
     this.reader = new PacedReader({
       session: this,
       side,
@@ -78,11 +78,9 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
       flusher: services.flusher,
       streamsPerRead: options.link ? limits.linkStreamsPerRead : limits.plainStreamsPerRead,
     });
-    this.#decoder = new HpackDecoder(options.link ? limits.linkTableBytes : limits.plainTableBytes);
-    const encoder = new HpackEncoder({
-      maxTableBytes: options.link ? limits.linkTableBytes : limits.plainTableBytes,
-      compact: !options.link,
-    });
+    const tableBytes = options.link ? limits.linkTableBytes : limits.plainTableBytes;
+    this.#decoder = new HpackDecoder(tableBytes, options.link);
+    const encoder = new HpackEncoder({ maxTableBytes: tableBytes, compact: !options.link });
     this.transmitter = new Transmitter({
       conn,
       flusher: services.flusher,

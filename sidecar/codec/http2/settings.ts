@@ -104,7 +104,7 @@ export function ourSettings(
 ): readonly (readonly [id: number, value: number])[] {
   const shared: (readonly [id: number, value: number])[] = [
     [setting.headerTableSize, isLink ? limits.linkTableBytes : limits.plainTableBytes],
-    [setting.maxHeaderListSize, limits.fieldBytesPerBlock],
+    [setting.maxHeaderListSize, limits.fieldBytesPerBlock + (isLink ? limits.linkExtraBytes : 0)],
   ];
   if (isLink) shared.push([setting.linkVersion, linkVersion], [setting.linkFeatures, ourLinkFeatures]);
   const firstWindow = firstWindowOf(side, isLink);

@@ -24,6 +24,8 @@ export type DecodeResult = 'ok' | 'too_large';
 
 export class HpackDecoder {
   readonly #settingBytes: number;
+  readonly #mostFields: number;
+  readonly #mostBytes: number;
   #ring: (HeaderEntry | undefined)[];
   #mask: number;
   /** Position of the newest entry. */
@@ -39,8 +41,10 @@ export class HpackDecoder {
   #isTooLarge = false;
 
   /** `settingBytes` is the SETTINGS_HEADER_TABLE_SIZE that we announce; 4096 holds until the peer has read it. */
-  constructor(settingBytes: number) {
+  constructor(settingBytes: number, isLink = false) {
     this.#settingBytes = settingBytes;
+    this.#mostFields = limits.fieldsPerBlock + (isLink ? limits.linkExtraFields : 0);
+    this.#mostBytes = limits.fieldBytesPerBlock + (isLink ? limits.linkExtraBytes : 0);
     this.#maxBytes = Math.min(settingBytes, limits.plainTableBytes);
     this.#ring = new Array<HeaderEntry | undefined>(64).fill(undefined);
     this.#mask = 63;
@@ -79,7 +83,7 @@ export class HpackDecoder {
   #admits(entry: HeaderEntry | undefined): boolean {
     this.#fields++;
     this.#bytes += entry === undefined ? limits.fieldOverheadBytes : entry.size;
-    if (this.#fields <= limits.fieldsPerBlock && this.#bytes <= limits.fieldBytesPerBlock) return true;
+    if (this.#fields <= this.#mostFields && this.#bytes <= this.#mostBytes) return true;
     this.#isTooLarge = true;
     if (this.#bytes > limits.fieldBytesPerBlock * limits.fieldBytesFatalFactor) {
       throw new ConnectionFault(faultCode.enhanceYourCalm, `header block of over ${this.#bytes} bytes`);

@@ -8,7 +8,6 @@
  */
 import { ConnectionFault, faultCode } from '../fault.ts';
 import '../latin1.ts';
-import { limits } from '../limits.ts';
 
 const endOfString = 256;
 const shortBits = 8;
@@ -110,14 +109,15 @@ export function huffmanEncode(text: string, target: Uint8Array, at: number): num
   return pos;
 }
 
-/** Decoded bytes wait here: a whole block of the shortest codes, 5 bits, and no more. */
-const scratch = Buffer.allocUnsafeSlow(Math.ceil((limits.blockBytes * 8) / 5));
+/** Decoded bytes wait here: as many as the shortest codes, of 5 bits, can make of the longest text so far. */
+let scratch = Buffer.allocUnsafeSlow(8192);
 
 /**
- * The latin1 text of `source[start, end)`, at most `limits.blockBytes` of them.
+ * The latin1 text of `source[start, end)`.
  * Throws COMPRESSION_ERROR on end-of-string inside, and on padding longer than 7 bits or not of ones.
  */
 export function huffmanDecode(source: Uint8Array, start: number, end: number): string {
+  if ((end - start) * 2 > scratch.length) scratch = Buffer.allocUnsafeSlow((end - start) * 2);
   let pos = start;
   let out = 0;
   let held = 0;
