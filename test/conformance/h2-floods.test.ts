@@ -270,6 +270,37 @@ describe('h2 floods', () => {
     assertCalm(frames);
   });
 
+  for (const [what, lines] of [
+    ['gRPC', [...post, ['content-type', 'application/grpc+proto']]],
+    ['a tunnel', [[':method', 'CONNECT'], [':protocol', 'websocket'], ...get.slice(1)]],
+  ] as const) {
+    it(`small DATA of ${what}: a frame for each message is no flood, and takes nothing from others`, () => {
+      const { peer, acceptor } = playClient();
+      peer.send(headers(1, block(lines), 4));
+      for (let sent = 0; sent < 30_000; sent += 1000) {
+        peer.send(...Array.from({ length: 1000 }, () => data(1, 'tiny!')));
+      }
+      assert.equal(acceptor.requests[0]?.body.length, 150_000);
+      peer.bench.clock.advance(2000);
+      peer.send(headers(3, block(post), 4));
+      const { count, frames } = floodOf(peer, 5000, () => data(3, 'a'));
+      assert.ok(count > 1000 && count < 1100, `${count} frames`);
+      assertCalm(frames);
+    });
+  }
+
+  it('small DATA of an application is none either', () => {
+    const { peer, client } = playServer();
+    const response = new RecordedResponse();
+    client.request(requestHead(), true, response);
+    peer.turn();
+    peer.send(headers(1, block([[':status', '200']]), 4));
+    for (let sent = 0; sent < 30_000; sent += 1000) {
+      peer.send(...Array.from({ length: 1000 }, () => data(1, 'a')));
+    }
+    assert.equal(response.body.length, 30_000);
+  });
+
   it('PRIORITY and unknown frames: 1000 and some', () => {
     const one = playClient();
     assertCalm(floodOf(one.peer, 2000, (i) => priority(1 + 2 * i, 0)).frames);

@@ -215,6 +215,19 @@ describe('gRPC through a pair of sidecars', () => {
     assert.deepEqual(await collect(both), ['PONG']);
   });
 
+  it('streams small messages one by one, as many as there are', async (t) => {
+    const client = await startGrpc(t);
+    const { serialize, deserialize } = bytes;
+    const both = client.makeBidiStreamRequest<Buffer, Buffer>('/test.Echo/Both', serialize, deserialize);
+    for (let at = 0; at < 1500; at++) {
+      both.write(Buffer.from('x'));
+      const [part] = (await once(both, 'data')) as [Buffer];
+      assert.equal(part.toString(), 'X');
+    }
+    both.end();
+    assert.deepEqual(await collect(both), []);
+  });
+
   it("passes on a server's status and message, and counts by it", async (t) => {
     const client = await startGrpc(t);
     await assert.rejects(callUnary(client, '/test.Echo/Fail', Buffer.alloc(0)), (error: ServiceError) => {

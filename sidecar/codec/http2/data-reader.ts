@@ -73,7 +73,7 @@ export class DataReader {
       host.onStray(streamId, 'DATA');
       // A body on its way when we answered early is not small.
       if (length === 0) this.#guard.onOddFrame();
-      else this.#guard.onData(length);
+      else this.#guard.onData(length, undefined);
       return;
     }
     if (!canReceive(stream.state)) {
@@ -86,7 +86,7 @@ export class DataReader {
     }
     if ((header.flags & flag.endStream) === 0) {
       if (length === 0) this.#guard.onEmptyFrame();
-      else this.#guard.onData(length);
+      else this.#guard.onData(length, stream);
     }
     if (!stream.countReceived(length)) {
       host.failStream(stream, faultCode.flowControlError, 'stream window overrun');

@@ -17,8 +17,9 @@ class Bucket {
 
   /** Whether `cost` could be taken. */
   take(cost: number): boolean {
+    if (this.#tokens < cost) return false;
     this.#tokens -= cost;
-    return this.#tokens >= 0;
+    return true;
   }
 
   refill(seconds: number): void {
@@ -30,12 +31,19 @@ class Bucket {
   }
 }
 
+/** What DATA may belong to. */
+export interface MessageSource {
+  /** Its sender writes a frame for each message, however small. */
+  readonly carriesMessages: boolean;
+}
+
 export class FloodGuard {
   readonly #resets: Bucket;
   readonly #pings = new Bucket(limits.pings);
   readonly #oddFrames: Bucket;
   readonly #emptyFrames = new Bucket(limits.emptyFrames);
   readonly #smallData: Bucket;
+  readonly #messages: Bucket;
   #emptyInRow = 0;
   /** Since the last tick. */
   #windowUpdates = 0;
@@ -44,11 +52,12 @@ export class FloodGuard {
   #probedFrames = 0;
   #grantedFrames = 0;
 
-  /** A server that we call sends as its application writes, so its small frames are measured like a link's. */
+  /** A server that we call sends as its application writes, so its small frames are measured like messages. */
   constructor(isLink: boolean, side: 'server' | 'client') {
     this.#resets = new Bucket(isLink ? limits.linkResets : limits.resets);
     this.#oddFrames = new Bucket(isLink ? limits.linkOddFrames : limits.oddFrames);
-    this.#smallData = new Bucket(isLink || side === 'client' ? limits.linkSmallData : limits.smallData);
+    this.#messages = new Bucket(limits.smallMessages);
+    this.#smallData = isLink || side === 'client' ? this.#messages : new Bucket(limits.smallData);
   }
 
   /** A stream was reset by the peer, or by us for its fault (CVE-2023-44487, CVE-2025-8671). */
@@ -89,13 +98,18 @@ export class FloodGuard {
     }
   }
 
-  /** DATA with `length` bytes that does not end its stream. */
-  onData(length: number): void {
+  /** DATA with `length` bytes that does not end its stream; `stream` is where it belongs, if it is open. */
+  onData(length: number, stream: MessageSource | undefined): void {
     this.#emptyInRow = 0;
     const lack = limits.smallDataBytes - length;
     // Windows that run out leave small ends between large frames: those make up for them.
     if (lack <= 0) this.#smallData.giveBack(-lack);
-    else if (!this.#smallData.take(lack)) throw flood('small DATA frames');
+    else if (!this.#smallData.take(lack)) this.#onMessage(lack, stream);
+  }
+
+  #onMessage(lack: number, stream: MessageSource | undefined): void {
+    const isMessage = stream?.carriesMessages === true;
+    if (!isMessage || !this.#messages.take(lack)) throw flood('small DATA frames');
   }
 
   onWindowUpdate(liveStreams: number): void {
@@ -118,6 +132,7 @@ export class FloodGuard {
     this.#oddFrames.refill(seconds);
     this.#emptyFrames.refill(seconds);
     this.#smallData.refill(seconds);
+    if (this.#messages !== this.#smallData) this.#messages.refill(seconds);
     this.#emptyInRow = 0;
     this.#forgetAnswered();
   }

@@ -97,7 +97,8 @@ export const limits = {
   emptyFramesInRow: 10,
   /** What DATA frames below 64 bytes lack to 64, summed. Over: GOAWAY ENHANCE_YOUR_CALM. */
   smallData: { burst: 65_536, perSecond: 65_536 },
-  linkSmallData: { burst: 1_048_576, perSecond: 4_194_304 },
+  /** Its figure where each message is a frame: on links, of applications, and for callers' gRPC and tunnels besides. */
+  smallMessages: { burst: 16_777_216, perSecond: 67_108_864 },
   smallDataBytes: 64,
   /**
    * WINDOW_UPDATE frames allowed per second: a base, and so many per live stream and per DATA frame we sent and they

@@ -2,7 +2,7 @@
 /** One request as the server side of a connection sees it. */
 import { MeshError } from '../../../kit/errors.ts';
 import type { RequestHead, RequestReceiver, ResponseHead, ServerStream } from '../codec.ts';
-import type { Field } from '../field.ts';
+import { type Field, fieldValue } from '../field.ts';
 import { faultCode, faultName } from './fault.ts';
 import { beginHeaders, writeReset } from './frame.ts';
 import { writeResponse } from './message-writer.ts';
@@ -17,6 +17,7 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
   readonly isTunnel: boolean;
   readonly #isUpgrade: boolean;
   readonly #isHead: boolean;
+  readonly #fields: readonly Field[];
   #informational: ResponseHead[] | undefined = undefined;
   #response: ResponseHead | undefined = undefined;
 
@@ -25,8 +26,13 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
     this.#isUpgrade = head.protocol !== undefined;
     this.isTunnel = this.#isUpgrade || head.method === 'CONNECT';
     this.#isHead = head.method === 'HEAD';
+    this.#fields = head.fields;
     this.mayStall = host.isLink && this.isTunnel && !this.#isUpgrade;
     this.bodyLeft = head.contentLength;
+  }
+
+  override get carriesMessages(): boolean {
+    return this.isTunnel || fieldValue(this.#fields, 'content-type')?.startsWith('application/grpc') === true;
   }
 
   sendInformational(head: ResponseHead): void {

@@ -89,6 +89,11 @@ export abstract class Http2Stream {
     this.sendWindow = sendWindow;
   }
 
+  /** Its sender writes a frame for each message, however small. */
+  get carriesMessages(): boolean {
+    return false;
+  }
+
   /** Writes what is due of heads; called when it is their turn. */
   abstract writeHead(writer: HeadWriter): void;
   protected abstract deliverData(chunk: Buffer): void;
