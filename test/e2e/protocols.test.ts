@@ -120,6 +120,34 @@ describe('protocols through a pair of sidecars', () => {
     assert.deepEqual([reply.status, reply.body], [403, 'no']);
   });
 
+  it('answers an upgrade that the application leaves alone, and serves what follows', async (t) => {
+    // Without a listener for upgrades node serves such a request like any other.
+    const { port } = await startApp(t);
+    const pair = await pairTo(t, port);
+    const socket = dial(t, pair.outboundPort);
+    socket.write('GET /one HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    socket.write('GET /two HTTP/1.1\r\nHost: shop\r\n\r\n');
+    const text = await readUntil(socket, /GET \/two 0/);
+    assert.deepEqual(text.match(/HTTP\/1\.1 \d+|GET \S+/g), [
+      'HTTP/1.1 200',
+      'GET /one',
+      'HTTP/1.1 200',
+      'GET /two',
+    ]);
+    assert.doesNotMatch(text, /heddle-|upgrade/i);
+
+    // To HTTP/2 success would be the tunnel.
+    const session = openHttp2(t, pair.outboundPort);
+    await once(session, 'remoteSettings');
+    const { head } = await askHttp2(
+      session,
+      { ':method': 'CONNECT', ':protocol': 'websocket', ':scheme': 'http', ':path': '/' },
+      '',
+    );
+    assert.equal(head[':status'], 502);
+    assert.equal(head['heddle-status'], undefined);
+  });
+
   it('forwards the first byte of a stream before the next exists', async (t) => {
     const { port } = await startApp(t);
     const pair = await pairTo(t, port);

@@ -8,6 +8,7 @@ import { beginHeaders } from './frame.ts';
 import { limits } from './limits.ts';
 import { writeRequest } from './message-writer.ts';
 import { type HeadWriter, Http2Stream, type StreamHost } from './stream.ts';
+import { restoreUpgradeAnswer } from './upgrade-answer.ts';
 
 /** What a client stream needs beyond a stream's host. */
 export interface ClientStreamHost extends StreamHost {
@@ -98,6 +99,7 @@ export class ClientHttp2Stream extends Http2Stream implements ClientStream {
     // RFC 8441 §5: success, whatever its number, is what 101 is in HTTP/1.1.
     if (this.head.protocol !== undefined && head.status < 300) head.status = 101;
     this.hasOpened = this.isTunnel && head.status < 300;
+    if (this.host.isLink && this.head.protocol !== undefined) restoreUpgradeAnswer(head);
     if (end) this.move('recv_end');
     this.#isAnswered = end && !this.hasOpened;
     this.#receiver?.onResponse(head, end);

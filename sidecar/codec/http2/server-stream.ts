@@ -9,6 +9,7 @@ import { writeResponse } from './message-writer.ts';
 import type { OutBuffer } from './out-buffer.ts';
 import { type HeadWriter, Http2Stream, resetCodeOf, type StreamHost } from './stream.ts';
 import { canSend } from './stream-state.ts';
+import { asUpgradeAnswer } from './upgrade-answer.ts';
 
 export class ServerHttp2Stream extends Http2Stream implements ServerStream {
   /** Set once the acceptor returned; the first frames may be answered before. */
@@ -141,12 +142,6 @@ export class ServerHttp2Stream extends Http2Stream implements ServerStream {
     this.move('reset');
     this.host.forgetStream(this);
   }
-}
-
-/** RFC 8441 §5: 2xx accepts, so an upstream that answered 200 instead of 101 has refused in another way. */
-function asUpgradeAnswer(head: ResponseHead): ResponseHead {
-  if (head.status < 200 || head.status > 299) return head;
-  return { status: 502, fields: head.fields, contentLength: head.contentLength };
 }
 
 /** By code. Callers cancel often, and some to do harm: no error with its stack is made for each. */
