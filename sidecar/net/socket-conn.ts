@@ -6,6 +6,7 @@
  * 16 KiB copied into one buffer, more by `writev` without a copy unless many connections are full. The socket must
  * have been made with `allowHalfOpen: true`: a FIN is `onEnd` and no more.
  */
+import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
 import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
@@ -28,7 +29,7 @@ export const connectionLimits = {
   lingerMs: 1000,
   /** How long a closing connection may stand still with unsent bytes. */
   lingerStuckMs: 30_000,
-  /** The same where the peer has sent FIN: over TLS that is also how a reset can look, and then nothing will move. */
+  /** Over TLS a reset can look like the peer's FIN, and then nothing will move: where that came, it is looked at so soon. */
   lingerEndedMs: 3_000,
 };
 /** `highMarkBytes` while so many connections of the process are full: each is then one of many slow readers, and copies. */
@@ -66,6 +67,8 @@ type State = 'open' | 'finishing' | 'lingering' | 'destroyed' | 'closed';
 
 /** Our FIN over TLS. `leaving_ended`: the peer's end came meanwhile, or a reset that looks like one. */
 type Fin = 'none' | 'leaving' | 'leaving_ended' | 'sent';
+
+const nothing = Buffer.alloc(0);
 
 const owner = Symbol('SocketConn');
 type OwnedSocket = Socket & { [owner]: SocketConn };
@@ -186,7 +189,7 @@ export class SocketConn implements Conn, Flushable, DirectWriter {
     else this.#writeNow(buffersOf(text, pieces), size);
     const unsent = this.#handedBytes;
     if (unsent > connectionLimits.maxUnsentBytes) {
-      this.destroy(new MeshError('limit_exceeded', `${unsent} bytes unsent`, { origin: this.#origin }));
+      this.reset(new MeshError('limit_exceeded', `${unsent} bytes unsent`, { origin: this.#origin }));
     } else if (this.#writerWaits) this.#drainedUnlessUnsent();
   }
 
@@ -220,6 +223,8 @@ export class SocketConn implements Conn, Flushable, DirectWriter {
     this.flush();
     this.#state = 'finishing';
     if (!this.#isPlain) this.#socket._final = finalUnlessCut;
+    // The stream knows nothing of what waits below it, and a FIN that waits there as well would rule out a reset.
+    if (this.#waitingBytes > 0) this.#socket.write(nothing);
     this.#socket.end();
   }
 
@@ -228,12 +233,8 @@ export class SocketConn implements Conn, Flushable, DirectWriter {
     this.finish();
     this.#state = 'lingering';
     const socket = this.#socket;
-    this.#linger = new Linger(
-      this,
-      socket,
-      this.#services.timers,
-      this.#peerEnded ? connectionLimits.lingerEndedMs : connectionLimits.lingerStuckMs,
-    );
+    const mayBeCut = this.#peerEnded && !this.#isPlain;
+    this.#linger = new Linger(this, socket, this.#services.timers, this.#origin, mayBeCut);
     if (this.#handler === undefined) socket.on('data', onData);
     socket.resume();
   }
@@ -243,8 +244,8 @@ export class SocketConn implements Conn, Flushable, DirectWriter {
   }
 
   reset(error?: MeshError): void {
-    // After a FIN libuv resets no more, and would leave the socket open for ever.
-    const hasFinished = this.#state !== 'open' || this.#socket.writableEnded;
+    // After a FIN libuv resets no more, and would leave the socket open for ever; unsent bytes hold it back.
+    const hasFinished = this.#socket.writableEnded && this.#handedBytes === 0;
     if (!this.#giveUp(error)) return;
     // Taking the socket away below TLS, while that is in the middle of a read or a handshake, ends the process
     // (SIGSEGV), so not from within its calls.
@@ -361,45 +362,63 @@ export class SocketConn implements Conn, Flushable, DirectWriter {
   }
 }
 
-/** The time after `close`: the last bytes leave, then the peer gets a moment to read them and close. */
+/**
+ * The time after `close`: the last bytes leave, then the peer gets a moment to read them and close. Where they do not
+ * leave the peer is reset: what is left out must not look like the end.
+ */
 class Linger implements TimerOwner {
   readonly #conn: Conn;
   readonly #socket: Socket;
   readonly #timers: TimerWheel;
+  readonly #origin: Origin;
   readonly #timer: WheelTimer = new WheelTimer(this);
-  readonly #stuckMs: number;
+  #mayBeCut: boolean;
   #leftBytes = connectionLimits.lingerBytes;
   #unsentBytes: number;
 
-  constructor(conn: Conn, socket: Socket, timers: TimerWheel, stuckMs: number) {
+  constructor(conn: Conn, socket: Socket, timers: TimerWheel, origin: Origin, mayBeCut: boolean) {
     this.#conn = conn;
-    this.#stuckMs = stuckMs;
     this.#socket = socket;
     this.#timers = timers;
+    this.#origin = origin;
+    this.#mayBeCut = mayBeCut;
     this.#unsentBytes = conn.unsentBytes;
-    if (this.#unsentBytes === 0) timers.arm(this.#timer, connectionLimits.lingerMs);
+    const { lingerMs, lingerEndedMs, lingerStuckMs } = connectionLimits;
+    if (this.#unsentBytes === 0) timers.arm(this.#timer, lingerMs);
     else {
-      timers.arm(this.#timer, stuckMs);
-      socket.on('finish', () => timers.arm(this.#timer, connectionLimits.lingerMs));
+      timers.arm(this.#timer, mayBeCut ? lingerEndedMs : lingerStuckMs);
+      socket.on('finish', () => timers.arm(this.#timer, lingerMs));
     }
   }
 
   received(size: number): void {
     this.#leftBytes -= size;
-    if (this.#leftBytes < 0) this.#socket.destroy();
+    if (this.#leftBytes < 0) this.#giveUp('the peer goes on sending after the end');
   }
 
   onTimer(): void {
     const unsent = this.#conn.unsentBytes;
-    if (unsent === 0 || unsent === this.#unsentBytes) this.#socket.destroy();
-    else {
-      this.#unsentBytes = unsent;
-      this.#timers.arm(this.#timer, this.#stuckMs);
+    const mayMoveYet = this.#mayBeCut && !isCut(this.#socket);
+    if (unsent === 0 || (unsent === this.#unsentBytes && !mayMoveYet)) {
+      this.#giveUp('the peer does not read');
+      return;
     }
+    this.#unsentBytes = unsent;
+    this.#mayBeCut = false;
+    this.#timers.arm(this.#timer, connectionLimits.lingerStuckMs);
   }
 
   end(): void {
     this.#timers.disarm(this.#timer);
+  }
+
+  #giveUp(why: string): void {
+    const unsent = this.#conn.unsentBytes;
+    if (unsent === 0) this.#socket.destroy();
+    else {
+      const message = `${unsent} bytes unsent: ${why}`;
+      this.#conn.reset(new MeshError('connection_closed', message, { origin: this.#origin }));
+    }
   }
 }
 

@@ -4,6 +4,8 @@ import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { writeDirectly } from '../../../../sidecar/net/direct-write.ts';
 import { codeOf } from '../../../../sidecar/net/node-errors.ts';
+import { connectionLimits } from '../../../../sidecar/net/socket-conn.ts';
+import { defer } from '../../../support/cleanup.ts';
 import { connPair, RecordingHandler, socketPair } from '../../../support/conn-pair.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { guardLeaks } from '../../../support/leak-guard.ts';
@@ -86,6 +88,38 @@ describe('a connection whose text has to wait', () => {
     assert.equal(handler.error, undefined);
   });
 
+  it('ends with a reset where it is given up after our end, so that it is not taken for whole', async (t) => {
+    const { conn, client } = await connPair(t);
+    const handler = new RecordingHandler();
+    conn.setHandler(handler);
+    client.pause();
+    await fillWithText(conn);
+    conn.finish();
+    assert.ok(conn.unsentBytes > 0);
+    conn.reset();
+    assert.equal(await endOf(client), 'ECONNRESET');
+    await eventually(() => handler.closed === 1);
+  });
+
+  it('ends with a reset where its peer has ended, and does not read after our close', async (t) => {
+    const stuckMs = connectionLimits.lingerStuckMs;
+    connectionLimits.lingerStuckMs = 300;
+    defer(t, () => {
+      connectionLimits.lingerStuckMs = stuckMs;
+    });
+    const { conn, client } = await connPair(t);
+    const handler = new RecordingHandler();
+    conn.setHandler(handler);
+    client.pause();
+    await fillWithText(conn);
+    client.end();
+    await eventually(() => handler.ended);
+    conn.close();
+    await eventually(() => handler.closed === 1);
+    assert.equal(handler.error?.code, 'connection_closed');
+    assert.equal(await endOf(client), 'ECONNRESET');
+  });
+
   it('reports a reset once', async (t) => {
     const { conn, client } = await connPair(t);
     const handler = new RecordingHandler();
@@ -134,4 +168,13 @@ async function textOf(socket: Socket): Promise<string> {
   socket.resume();
   await once(socket, 'end');
   return Buffer.concat(chunks).toString('latin1');
+}
+
+/** How the other end sees it: `end`, or the code of the error. */
+function endOf(client: Socket): Promise<string> {
+  return new Promise((resolve) => {
+    client.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
+    client.on('end', () => resolve('end'));
+    client.resume();
+  });
 }
