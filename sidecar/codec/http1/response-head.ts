@@ -91,7 +91,8 @@ export class ResponseParser {
       this.head.fields.push(upgradeOffer(lines.list(fieldKind.upgrade)));
     }
     if (status === 101) this.#checkSwitch(asked, options.upgrade);
-    // RFC 9112 §6.3 (1): these have no body whatever their fields say.
+    // RFC 9112 §6.3 (1): these have no body whatever their fields say. But who announces one in a 204 may well send it.
+    if (status === 204 && framing !== noLength && framing !== 0) this.close = true;
     if (asked.method === 'HEAD' || status === 204 || status === 304 || status < 200) this.framing = 0;
     else if (framing === noLength) {
       this.framing = untilClose;
