@@ -1,6 +1,7 @@
 /** Peers that cost more than they bring: each flood ends with GOAWAY ENHANCE_YOUR_CALM within its figure. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { MeshError } from '../../kit/errors.ts';
 import { Field } from '../../sidecar/codec/field.ts';
 import { RecordedResponse } from '../support/codec-recorders.ts';
 import {
@@ -216,6 +217,22 @@ describe('h2 floods', () => {
     }
     assert.equal(peer.conn.state, 'open');
     assert.equal(acceptor.requests.length, 2000);
+  });
+
+  it('answers on their way to requests that we took back are no flood', () => {
+    const { peer, client } = playServer();
+    const trailers = block([['grpc-status', '0']]);
+    for (let i = 0; i < 2000; i++) {
+      const id = 1 + 2 * i;
+      const stream = client.request(requestHead(), true, new RecordedResponse());
+      peer.turn();
+      stream.cancel(new MeshError('deadline_exceeded', 'late', { origin: 'local' }));
+      peer.turn();
+      const head = headers(id, block([[':status', '200']]), 4);
+      peer.send(head, data(id, Buffer.alloc(100)), headers(id, trailers), rst(id, 0));
+    }
+    assert.equal(peer.conn.state, 'open');
+    assert.equal(client.available, 100);
   });
 
   it('small DATA of a stream that is over: like that of any other', () => {

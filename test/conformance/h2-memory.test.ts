@@ -1,6 +1,7 @@
 /** What one HTTP/2 connection can make us keep: heads, bodies that nobody reads, answers to frames. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { MeshError } from '../../kit/errors.ts';
 import { limits } from '../../sidecar/codec/http2/limits.ts';
 import { RecordedResponse } from '../support/codec-recorders.ts';
 import { block, continuation, data, type Frame, headers, settings } from '../support/http2-frames.ts';
@@ -75,6 +76,26 @@ describe('memory of an HTTP/2 connection', () => {
       assert.ok(acceptor.requests.every(({ ended, aborted }) => !ended && aborted === undefined));
     });
   }
+
+  it('what is held is given back once, also where its reader gives up in the middle', () => {
+    const begun = () => {
+      const client = playClient();
+      client.acceptor.onEach = ({ stream }) => stream.pauseRequest();
+      return client;
+    };
+    const most = sendBodies(begun(), 60);
+    const client = begun();
+    const { peer, acceptor } = client;
+    const spent = sendBodies(client, 15);
+    for (const request of acceptor.requests) {
+      request.onRequestData = () =>
+        request.stream.reset(new MeshError('internal', 'no', { origin: 'local' }));
+      request.stream.resumeRequest();
+    }
+    peer.turn();
+    const sent = sendBodies(client, 60, 0, { firstId: 1001, spent });
+    assert.ok(sent <= most + limits.plainConnectionWindow / 2, `${sent} bytes wait, at first ${most}`);
+  });
 
   it('what is held of an open tunnel outlives the end of the other direction', () => {
     const { peer, acceptor } = playClient();
@@ -201,13 +222,18 @@ function answering(requests: number) {
 const bodyBytes = 64_000;
 
 /** Uploads on `streams` streams as far as the connection's window lets it; returns the bytes that it could send. */
-function sendBodies({ peer }: ScriptedClient, streams: number, lastFlags = 0): number {
+function sendBodies(
+  { peer }: ScriptedClient,
+  streams: number,
+  lastFlags = 0,
+  { firstId, spent } = { firstId: 1, spent: 0 },
+): number {
   const chunk = Buffer.alloc(bodyBytes / 4);
   // What was granted when the connection began is in `seen`.
-  let credit = limits.streamWindow + grantedIn(peer.seen);
+  let credit = limits.streamWindow + grantedIn(peer.seen) - spent;
   let sent = 0;
   for (let i = 0; i < streams; i++) {
-    const id = 1 + 2 * i;
+    const id = firstId + 2 * i;
     credit += grantedIn(peer.send(headers(id, block(post), 4)));
     for (let part = 0; part < 4 && credit >= chunk.length; part++) {
       credit -= chunk.length;

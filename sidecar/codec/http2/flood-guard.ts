@@ -81,9 +81,9 @@ export class FloodGuard {
     if (!this.#oddFrames.take(1)) throw flood('frames without effect');
   }
 
-  /** We ended a stream while the peer was sending: its own end and a reset may still come. */
+  /** We ended a stream for reasons of our own: what the peer is sending meanwhile, a head to a reset, is no flood. */
   onEarlyEnd(): void {
-    this.#oddFrames.giveBack(2);
+    this.#oddFrames.giveBack(4);
   }
 
   /** A header block begins, so what was empty before it stood for something. */

@@ -88,7 +88,8 @@ export const limits = {
   /** SETTINGS and PING, besides one PING for each DATA frame we sent. Over: GOAWAY ENHANCE_YOUR_CALM. */
   pings: { burst: 100, perSecond: 10 },
   /**
-   * PRIORITY, unknown frames, acknowledgements and frames of streams that are over. Over: GOAWAY ENHANCE_YOUR_CALM.
+   * PRIORITY, unknown frames, acknowledgements and frames of streams that are over, but for four of each that we ended
+   * early. Over: GOAWAY ENHANCE_YOUR_CALM.
    */
   oddFrames: { burst: 1000, perSecond: 100 },
   linkOddFrames: { burst: 65_536, perSecond: 8192 },

@@ -259,6 +259,11 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.onStreamGone(stream);
   }
 
+  abandonStream(stream: Http2Stream, code: number): void {
+    this.guard.onEarlyEnd();
+    this.resetStream(stream, code);
+  }
+
   forgetStream(stream: Http2Stream): void {
     if (!this.streams.delete(stream.id)) return;
     this.guard.onEarlyEnd();

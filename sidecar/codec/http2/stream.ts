@@ -32,6 +32,8 @@ export interface StreamHost {
   grantWindow(stream: Http2Stream, increment: number): void;
   /** Tells the peer, and forgets the stream. */
   resetStream(stream: Http2Stream, code: number): void;
+  /** The same, and the peer was not to blame. */
+  abandonStream(stream: Http2Stream, code: number): void;
   /** We reset it in our own words; what the peer still sends is dropped. */
   forgetStream(stream: Http2Stream): void;
   /** Both sides have ended. */
@@ -202,7 +204,8 @@ export abstract class Http2Stream {
   deliverHeld(): void {
     const held = this.#held;
     if (held !== undefined) {
-      for (let chunk = held.first; chunk !== undefined && !this.#isPaused; chunk = held.first) {
+      // Who takes a chunk may give the stream up, and with it the others.
+      for (let chunk = held.first; chunk !== undefined && this.#mayDeliver(held); chunk = held.first) {
         held.consume(chunk.length);
         this.host.addHeld(-chunk.length);
         this.deliverData(chunk);
@@ -216,6 +219,10 @@ export abstract class Http2Stream {
       this.#hasHeldEnd = false;
       this.deliverEnd(this.#heldTrailers);
     } else this.grantCredit();
+  }
+
+  #mayDeliver(held: ChunkQueue): boolean {
+    return !this.#isPaused && this.#held === held;
   }
 
   /** Lets the peer send on what the reader took. */
@@ -234,7 +241,7 @@ export abstract class Http2Stream {
   /** Resets the stream for our reasons; nothing is told to the receiver. */
   abandon(code: FaultCode): void {
     if (this.state === 'closed') return;
-    this.host.resetStream(this, code);
+    this.host.abandonStream(this, code);
   }
 
   /** The peer broke this stream: reset, and the receiver hears of it. */
