@@ -85,6 +85,7 @@ export const limitRanges = {
   'http2.settingsEntries': [8, 1_000],
   'http2.informationalHeads': [1, 1_000],
   'http2.keepaliveMs': [1_000, hour],
+  'http2.appKeepaliveMs': [1_000, hour],
   'http2.pingTimeoutMs': [1_000, minute],
   'http2.settingsTimeoutMs': [1_000, minute],
   'http2.headMs': [1_000, 10 * minute],

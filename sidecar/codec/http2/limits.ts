@@ -117,6 +117,11 @@ export const limits = {
   headMs: 10_000,
   /** A silent peer is asked by PING after this, give or take the jitter, and has so long to answer. */
   keepaliveMs: 30_000,
+  /**
+   * The same of an application that serves HTTP/2, and only with requests open: gRPC servers end the connections of
+   * whom asks more often than every 5 min.
+   */
+  appKeepaliveMs: 360_000,
   keepaliveJitter: 0.15,
   pingTimeoutMs: 10_000,
   settingsTimeoutMs: 10_000,

@@ -26,6 +26,8 @@ export interface LivenessInit {
   readonly timers: TimerWheel;
   readonly random: Random;
   readonly idleMs: number;
+  /** The peer is an application that serves. */
+  readonly isApp: boolean;
 }
 
 /** Kinds of our PINGs, their first byte. */
@@ -52,7 +54,8 @@ export class Liveness implements TimerOwner {
   constructor(subject: LivenessSubject, init: LivenessInit) {
     this.#subject = subject;
     this.#init = init;
-    this.#keepaliveMs = limits.keepaliveMs * (1 + limits.keepaliveJitter * (2 * init.random() - 1));
+    const keepaliveMs = init.isApp ? limits.appKeepaliveMs : limits.keepaliveMs;
+    this.#keepaliveMs = keepaliveMs * (1 + limits.keepaliveJitter * (2 * init.random() - 1));
   }
 
   start(): void {
@@ -105,11 +108,16 @@ export class Liveness implements TimerOwner {
     if (this.#pingMs !== -1) {
       this.#pingMs += passedMs;
       if (this.#pingMs >= limits.pingTimeoutMs) return this.#giveUp('peer does not answer PING');
-    } else if (this.#silentMs >= this.#keepaliveMs) {
+    } else if (this.#silentMs >= this.#keepaliveMs && this.#mayAsk) {
       this.#pingMs = 0;
       this.#subject.sendPing(pingKind.keepalive);
     }
     return true;
+  }
+
+  /** gRPC servers end the connection of whom they find asking too often, which without a call is every two hours. */
+  get #mayAsk(): boolean {
+    return !this.#init.isApp || this.#subject.streams.size > 0;
   }
 
   #fail(code: FaultCode, reason: string): boolean {

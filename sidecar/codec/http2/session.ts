@@ -96,6 +96,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
       timers: services.timers,
       random: services.random,
       idleMs: options.idleMs,
+      isApp: side === 'client' && !options.link,
     });
   }
 

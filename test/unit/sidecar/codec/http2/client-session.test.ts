@@ -10,6 +10,7 @@ import {
   type Frame,
   goaway,
   headers,
+  ping,
   readFrames,
   rst,
   settings,
@@ -294,6 +295,26 @@ describe('ClientSession', () => {
     peer.bench.clock.advance(400);
     assert.equal(owner.error?.code, 'connect_timeout');
     assert.match(owner.error?.message ?? '', /has not begun HTTP\/2 within 5000 ms: no SETTINGS/);
+  });
+
+  it('asks a silent application no more often than gRPC servers allow, and only while requests are open', () => {
+    const { peer, client } = playServer(plain);
+    const pings = () => peer.turn().filter(({ type }) => type === 6);
+    peer.bench.clock.advance(1_200_000);
+    assert.deepEqual(pings(), []);
+    client.request(requestHead(), true, new RecordedResponse());
+    peer.turn();
+    const askedMs: number[] = [];
+    for (let passedMs = 0; passedMs < 1_200_000; passedMs += 1000) {
+      peer.bench.clock.advance(1000);
+      for (const { payload } of pings()) {
+        askedMs.push(passedMs);
+        peer.send(ping(payload, 1));
+      }
+    }
+    assert.ok(askedMs.length >= 3, `asked ${askedMs.length} times`);
+    const pauses = askedMs.slice(1).map((atMs, before) => atMs - (askedMs[before] as number));
+    assert.ok(Math.min(...pauses) >= 300_000 / 0.85, `${pauses}`);
   });
 
   it('writes nothing for a peer that is gone', () => {
