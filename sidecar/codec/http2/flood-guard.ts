@@ -65,6 +65,11 @@ export class FloodGuard {
     if (!this.#resets.take(1)) throw flood('stream resets');
   }
 
+  /** Both sides ended a stream: who lets most requests be answered may take back others. */
+  onCompleted(): void {
+    this.#resets.giveBack(1);
+  }
+
   /** CVE-2019-9515. */
   onSettings(): void {
     if (!this.#pings.take(1)) throw flood('SETTINGS or PING');

@@ -81,8 +81,11 @@ export const limits = {
   /** Control frames waiting to be written. Over: the connection is closed. */
   controlBytes: 65_536,
 
-  /** RST_STREAM from the peer, and ours that the peer provoked. Over: GOAWAY ENHANCE_YOUR_CALM. */
-  resets: { burst: 500, perSecond: 33 },
+  /**
+   * RST_STREAM from the peer, and ours that the peer provoked, besides one for each request that both sides ended: calls
+   * whose deadlines pass are no flood. Over: GOAWAY ENHANCE_YOUR_CALM.
+   */
+  resets: { burst: 2500, perSecond: 500 },
   /** Its figure on a link, which carries many callers' cancellations. */
   linkResets: { burst: 8192, perSecond: 2048 },
   /** SETTINGS and PING, besides one PING for each DATA frame we sent. Over: GOAWAY ENHANCE_YOUR_CALM. */

@@ -274,6 +274,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
   onStreamClosed(stream: Http2Stream): void {
     if (!this.streams.delete(stream.id)) return;
     this.#ended.add(stream.id);
+    this.guard.onCompleted();
     this.onStreamGone(stream);
   }
 
