@@ -185,6 +185,16 @@ export const serverCases: readonly Case[] = [
     expect: fine(1),
   },
   { name: '5.1 idle: takes PRIORITY', bytes: [priority(7, 0), whole(1)], expect: fine(1) },
+  {
+    name: '5.1.1 refuses DATA of an even stream',
+    bytes: [whole(3), data(2, 'a')],
+    expect: connection(code.protocol),
+  },
+  {
+    name: '5.1.1 refuses RST_STREAM of an even stream',
+    bytes: [whole(3), rst(2, 8)],
+    expect: connection(code.protocol),
+  },
   { name: '5.1.1 refuses an even stream', bytes: [whole(2)], expect: connection(code.protocol) },
   {
     name: '5.1.1 refuses a decreasing stream',
@@ -210,6 +220,11 @@ export const serverCases: readonly Case[] = [
   // §6.1
   { name: '6.1 refuses DATA on stream 0', bytes: [data(0, 'a')], expect: connection(code.protocol) },
   { name: '6.1 takes padded DATA', bytes: [open(1), data(1, raw('03 6162 000000'), 9)], expect: fine(1) },
+  {
+    name: '6.1 takes DATA of nothing but padding',
+    bytes: [open(1), data(1, raw('03 000000'), 9)],
+    expect: fine(1),
+  },
   {
     name: '6.1 refuses padding over the frame',
     bytes: [open(1), data(1, raw('06 6162 000000'), 9)],
@@ -386,6 +401,11 @@ export const serverCases: readonly Case[] = [
     expect: connection(code.size),
   },
   { name: "6.8 serves streams after the client's GOAWAY", bytes: [goaway(0, 0), whole(1)], expect: fine(1) },
+  {
+    name: '6.8 takes GOAWAY twice, and with a text',
+    bytes: [goaway(0, 0), frame(7, 0, 0, Buffer.concat([u32(2 ** 31 - 1, 2), Buffer.from('bye')])), whole(1)],
+    expect: fine(1),
+  },
   { name: '7 takes GOAWAY with an unknown code', bytes: [goaway(0, 0xff)], expect: fine(0) },
   // §6.9
   {

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { RecordedResponse, RecordingOwner } from '../support/codec-recorders.ts';
 import { type Frame, ping } from '../support/http2-frames.ts';
 import { http2Bench, plain, playServer, requestHead, ScriptedPeer } from '../support/http2-peer.ts';
+import { answerCases } from './h2-answers.ts';
 import { badServerBeginnings, type ClientCase, clientCases } from './h2-client-cases.ts';
 
 function codeOf(frames: readonly Frame[], type: number): number | undefined {
@@ -53,11 +54,11 @@ function run(each: ClientCase, split: boolean): void {
 }
 
 describe('h2 client: frames', () => {
-  for (const each of clientCases) it(each.name, () => run(each, false));
+  for (const each of [...clientCases, ...answerCases]) it(each.name, () => run(each, false));
 });
 
 describe('h2 client: frames, byte by byte', () => {
-  for (const each of clientCases) it(each.name, () => run(each, true));
+  for (const each of [...clientCases, ...answerCases]) it(each.name, () => run(each, true));
 });
 
 describe('h2 client: the beginning', () => {

@@ -21,6 +21,21 @@ export const messageCases: readonly Case[] = [
     expect: fine(1),
   },
   {
+    name: '8.1 takes trailers without a body',
+    bytes: [open(1), headers(1, block([['a', 'b']]))],
+    expect: fine(1),
+  },
+  {
+    name: '8.1 refuses a capital in trailers',
+    bytes: [open(1), data(1, 'a'), headers(1, block([['A', 'b']]))],
+    expect: stream(code.protocol),
+  },
+  {
+    name: '8.1 refuses trailers over the limit',
+    bytes: [open(1), headers(1, block(Array.from({ length: 101 }, () => ['a', 'b'] as const)))],
+    expect: stream(code.protocol),
+  },
+  {
     name: '8.1 refuses a pseudo-header in trailers',
     bytes: [open(1), data(1, 'a'), headers(1, block([[':path', '/b']]))],
     expect: stream(code.protocol),
@@ -64,6 +79,16 @@ export const messageCases: readonly Case[] = [
     name: '8.1.1 refuses less DATA than content-length',
     bytes: [headers(1, block([...post, ['content-length', '3']]), 4), data(1, 'ab', 1)],
     expect: stream(code.protocol),
+  },
+  {
+    name: '8.1.1 refuses DATA where content-length is 0',
+    bytes: [headers(1, block([...post, ['content-length', '0']]), 4), data(1, 'a', 1)],
+    expect: stream(code.protocol),
+  },
+  {
+    name: '8.1.1 takes content-length 0 without DATA',
+    bytes: [headers(1, block([...post, ['content-length', '0']]))],
+    expect: fine(1),
   },
   {
     name: '8.1.1 refuses several DATA that differ from content-length',
@@ -175,6 +200,7 @@ export const badRequests: readonly {
   { name: 'a url in :scheme', lines: replaced(':scheme', 'http://b/?') },
   { name: 'a space in :scheme', lines: replaced(':scheme', 'ht tp') },
   { name: 'an unknown :scheme', lines: replaced(':scheme', 'ftp') },
+  { name: 'nothing at all', lines: [] },
   { name: 'no :method', lines: without(':method') },
   { name: 'no :scheme', lines: without(':scheme') },
   { name: 'no :path', lines: without(':path') },

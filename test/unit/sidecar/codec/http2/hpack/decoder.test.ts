@@ -185,6 +185,24 @@ describe('HpackDecoder', () => {
     assert.equal(decoder.tableBytes, 0);
   });
 
+  it('takes the name of an entry that its own insertion drives out', () => {
+    const decoder = new HpackDecoder(64);
+    decode(decoder, hex('400161 0162'));
+    assert.deepEqual(decode(decoder, hex('7e0163')).lines, ['a: c']);
+    assert.equal(decoder.tableBytes, 34);
+    assert.deepEqual(decode(decoder, hex('be')).lines, ['a: c']);
+    assert.throws(() => decode(decoder, hex('bf')), { faultCode: 9 });
+  });
+
+  it('takes several size updates at once, the last of which counts', () => {
+    const decoder = new HpackDecoder(4096);
+    decode(decoder, hex('400161 0162'));
+    decode(decoder, hex('3fe11f 3f03 3fe11f be'));
+    assert.equal(decoder.tableBytes, 34);
+    decode(decoder, hex('3f01 82'));
+    assert.equal(decoder.tableBytes, 0);
+  });
+
   it('evicts in order over many insertions', () => {
     const decoder = new HpackDecoder(4096);
     for (let i = 0; i < 1000; i++) {
