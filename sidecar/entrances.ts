@@ -21,7 +21,7 @@ import {
   takenOutboundDoor,
 } from './doors.ts';
 import type { Peer, PeerTls } from './net/conn.ts';
-import { type Detected, detectionLimits, detectSocket } from './net/detect.ts';
+import { type Detected, detectSocket } from './net/detect.ts';
 import type { DialTarget } from './net/dial.ts';
 import { isFamilyMissing, type Listener, listen, listenLocal } from './net/listener.ts';
 import { isLocalAddress, isWildcard } from './net/local-address.ts';
@@ -208,9 +208,12 @@ export class Entrances {
         return;
       }
       const inbound = proxy.runtime.inbound.get(port)?.port;
-      const timeoutMs =
-        inbound?.protocol === 'detect' ? detectTime(inbound.timeouts.detectMs) : detectionLimits.detectMs;
-      detectSocket(socket, { timers: this.#services.reach.net.timers, timeoutMs }, (detected, raw) => {
+      const { timers } = this.#services.reach.net;
+      const options =
+        inbound?.protocol === 'detect'
+          ? { timers, timeoutMs: detectTime(inbound.timeouts.detectMs) }
+          : { timers, onlyHttp: true };
+      detectSocket(socket, options, (detected, raw) => {
         if (detected === 'tls' && acceptor !== undefined) acceptor.accept(raw);
         else if (inbound?.protocol === 'detect' && (detected === 'tls' || detected === 'unknown'))
           tunnelInbound(this.#services, this.#plainConn(raw), port);

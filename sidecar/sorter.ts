@@ -51,13 +51,15 @@ export class Sorter {
         this.#detect(socket, call, serveHttp);
         break;
       default:
-        detectSocket(socket, { timers: this.#timers }, (detected, raw) => serveHttp(raw, detected));
+        detectSocket(socket, { timers: this.#timers, onlyHttp: true }, (detected, raw) =>
+          serveHttp(raw, detected),
+        );
     }
   }
 
   /** A socket of the port on which a request names its service: HTTP by its host, TLS by the name it asks for. */
   sortByName(socket: Socket, serveHttp: ServeHttp): void {
-    detectSocket(socket, { timers: this.#timers }, (detected, raw) => {
+    detectSocket(socket, { timers: this.#timers, onlyHttp: true }, (detected, raw) => {
       if (detected !== 'tls') serveHttp(raw, detected);
       else peekClientHello(raw, { timers: this.#timers }, (greeting) => this.#tunnelByName(raw, greeting));
     });

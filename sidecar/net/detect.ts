@@ -11,7 +11,7 @@ import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
 export type Detected = 'tls' | 'http2' | 'http1' | 'unknown';
 
 export const detectionLimits = {
-  /** How long a client may keep silent before it counts as `unknown`. */
+  /** How long a client may keep silent before it counts as `unknown`, or where only HTTP is expected is closed. */
   detectMs: 10_000,
 };
 /** A method longer than this is not taken for HTTP (RFC 9110 names none above 17). */
@@ -24,8 +24,11 @@ const sp = 0x20;
 const cr = 0x0d;
 const lf = 0x0a;
 
-/** The protocol of a stream that begins with `bytes`, or undefined while it could still be several. */
-export function detectProtocol(bytes: Uint8Array): Detected | undefined {
+/**
+ * The protocol of a stream that begins with `bytes`, or undefined while it could still be several. With `onlyHttp`
+ * whatever can be neither TLS nor HTTP/2 is HTTP/1.1, to be judged by its codec.
+ */
+export function detectProtocol(bytes: Uint8Array, onlyHttp = false): Detected | undefined {
   const first = bytes[0];
   if (first === undefined) return undefined;
   if (first === tlsHandshake) {
@@ -35,7 +38,7 @@ export function detectProtocol(bytes: Uint8Array): Detected | undefined {
   const common = commonLength(bytes, preface);
   if (common === preface.length) return 'http2';
   if (common === bytes.length) return undefined;
-  return detectHttp1(bytes);
+  return onlyHttp ? 'http1' : detectHttp1(bytes);
 }
 
 /** A token and a space; empty lines before a request line are HTTP too (RFC 9112 §2.2). */
@@ -72,6 +75,8 @@ export interface PeekOptions {
   readonly timers: TimerWheel;
   /** How long the client may take. */
   readonly timeoutMs?: number;
+  /** Nothing but HTTP or TLS is expected: the head's own time begins with its first byte, and silence is ended. */
+  readonly onlyHttp?: boolean;
   /** Takes a connection whose client has sent its FIN before it was known what it is; without this it is closed. */
   readonly onWhole?: (bytes: Buffer, socket: Socket) => void;
 }
@@ -88,9 +93,10 @@ export function detectSocket(
   let bytes: Buffer | undefined;
   const look = (chunk: Buffer): Detected | undefined => {
     bytes = bytes === undefined ? chunk : Buffer.concat([bytes, chunk]);
-    return detectProtocol(bytes);
+    return detectProtocol(bytes, options.onlyHttp);
   };
-  new Peek(socket, options, { look, late: (): Detected => 'unknown', onSeen: onDetected });
+  const late = () => (options.onlyHttp ? undefined : 'unknown');
+  new Peek<Detected>(socket, options, { look, late, onSeen: onDetected });
 }
 
 /** What the first bytes of a connection that should be TLS say; an error where they are no ClientHello. */
@@ -121,8 +127,8 @@ function tooSlow(): MeshError {
 interface Peeking<T> {
   /** What the bytes up to this chunk mean, or undefined while more are needed. */
   readonly look: (chunk: Buffer) => T | undefined;
-  /** What it means that no more came in time. */
-  readonly late: () => T;
+  /** What it means that no more came in time; undefined: that the connection ends. */
+  readonly late: () => T | undefined;
   readonly onSeen: (seen: T, socket: Socket) => void;
 }
 
@@ -147,7 +153,12 @@ class Peek<T> implements TimerOwner {
   }
 
   onTimer(): void {
-    this.#report(this.#peeking.late());
+    const seen = this.#peeking.late();
+    if (seen !== undefined) this.#report(seen);
+    else {
+      this.#stop();
+      this.#socket.destroy();
+    }
   }
 
   readonly #onData = (chunk: Buffer): void => {

@@ -71,7 +71,7 @@ export class OutboundDoor {
     } else if (isOpaque(known.protocol) || known.protocol === 'detect') {
       sorter.sort(socket, known, (raw, detected) => this.#serveKnown(raw, known, detected));
     } else {
-      detectSocket(socket, { timers }, (detected) => {
+      detectSocket(socket, { timers, onlyHttp: true }, (detected) => {
         // The application's own TLS can only be ended where it was meant to end.
         if (detected === 'tls') passThrough.carry(plainConn(socket), to, 'outbound');
         else this.#serveKnown(socket, known, detected);

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { describe, it } from 'node:test';
-import { detectProtocol, detectSocket } from '../../../../sidecar/net/detect.ts';
+import { detectionLimits, detectProtocol, detectSocket } from '../../../../sidecar/net/detect.ts';
 import { listen } from '../../../../sidecar/net/listener.ts';
 import { SocketConn } from '../../../../sidecar/net/socket-conn.ts';
+import { TimerWheel } from '../../../../sidecar/net/timer-wheel.ts';
 import { defer } from '../../../support/cleanup.ts';
-import { RecordingHandler, testServices } from '../../../support/conn-pair.ts';
+import { RecordingHandler, socketPair, testServices } from '../../../support/conn-pair.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
 import { guardLeaks } from '../../../support/leak-guard.ts';
 
 guardLeaks();
@@ -58,5 +60,33 @@ describe('detectSocket', () => {
     setImmediate(() => client.write('I * HTTP/2.0\r\n\r\nSM\r\n\r\nrest'));
     await eventually(() => handler.text === `${preface}rest`);
     assert.deepEqual(seen, ['http2']);
+  });
+
+  it('leaves everything but TLS and HTTP/2 to HTTP/1.1 where only HTTP is expected, from its first byte', () => {
+    for (const [bytes, protocol] of [
+      ['G', 'http1'],
+      ['PO', 'http1'],
+      ['\0', 'http1'],
+      ['!', 'http1'],
+      ['P', undefined],
+      ['\x16', undefined],
+      ['\x16\x03', 'tls'],
+      [preface, 'http2'],
+    ] as const) {
+      assert.equal(detectProtocol(Buffer.from(bytes, 'latin1'), true), protocol, JSON.stringify(bytes));
+    }
+  });
+
+  it('closes a silent client where only HTTP is expected, and reports it where not', async (t) => {
+    for (const onlyHttp of [true, false]) {
+      const clock = new FakeClock();
+      const { socket, client } = await socketPair(t);
+      const seen: string[] = [];
+      detectSocket(socket, { timers: new TimerWheel(clock), onlyHttp }, (protocol) => seen.push(protocol));
+      clock.advance(detectionLimits.detectMs + 1000);
+      assert.deepEqual([seen, socket.destroyed], onlyHttp ? [[], true] : [['unknown'], false]);
+      socket.destroy();
+      client.destroy();
+    }
   });
 });
