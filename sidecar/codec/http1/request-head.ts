@@ -85,7 +85,7 @@ export class RequestParser {
     const after = at + versionBytes;
     if (after > bytes.length) return -1;
     // Neither a target nor a version of HTTP: another protocol, which would take an answer of ours for its own.
-    if (!isTargetStart(bytes[methodEnd + 1] as number, at - methodEnd) && !isHttpAt(bytes, at)) {
+    if (!isTargetStart(bytes[methodEnd + 1] as number, at - methodEnd) && !endsAsHttp(bytes, at)) {
       throw new Refusal(noAnswer, 'not HTTP');
     }
     this.minorVersion = minorVersionAt(bytes, at);
@@ -232,6 +232,13 @@ function methodOf(bytes: Buffer, start: number, end: number): string {
 /** Whether a target of so many bytes that begins with `byte` may be a path, `*` or an address. */
 function isTargetStart(byte: number, length: number): boolean {
   return byte === slash || (byte === asterisk && length === 2) || (byte | 0x20) === letterH;
+}
+
+/** Whether a version of HTTP stands anywhere in what is left of the line. */
+function endsAsHttp(bytes: Buffer, at: number): boolean {
+  const end = bytes.indexOf(cr, at);
+  const version = bytes.indexOf(versionStart, at);
+  return version >= 0 && (end < 0 || version < end);
 }
 
 function isHttpAt(bytes: Buffer, at: number): boolean {

@@ -77,6 +77,7 @@ describe('HTTP/1.1 server: heads', () => {
       ['PROXY TCP4 1.1.1.1 2.2.2.2 1 2', ''],
       ['GET /a PREFACE-OF-SOMETHING', 'HTTP/1.1 400 '],
       ['GET index.html HTTP/1.1', 'HTTP/1.1 400 '],
+      ['GET index of.html HTTP/1.1', 'HTTP/1.1 400 '],
     ] as const) {
       const { conn, acceptor, receive, written } = serve();
       receive(`${line}\r\n\r\n`);
