@@ -266,10 +266,17 @@ export class Http1ServerConnection
   #carriedHead(bytes: Buffer, at: number): number {
     const carry = this.#carry as HeadCarry;
     const linesBefore = carry.lineCount;
-    const end = carry.add(bytes, at);
+    let end = -1;
+    let fault: unknown;
+    try {
+      end = carry.add(bytes, at);
+    } catch (thrown) {
+      fault = thrown;
+    }
     if (end < 0) {
-      // A bad line is refused as soon as it is complete; the client may never send the rest.
+      // A bad line is refused as soon as it is complete, be it before another fault; the client may never send the rest.
       if (carry.lineCount > linesBefore) this.#parser.parse(carry.completeLines, 0, this.#context);
+      if (fault !== undefined) throw fault;
       return bytes.length;
     }
     if (this.#parser.parse(carry.bytes, 0, this.#context) < 0) throw new Refusal(400, 'request head');

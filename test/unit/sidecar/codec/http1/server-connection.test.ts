@@ -87,6 +87,15 @@ describe('HTTP/1.1 server: heads', () => {
     }
   });
 
+  it('answers the first fault, in whatever pieces a head comes', () => {
+    const head = get('/', `X: y\r\n folded\r\n${'x: y\r\n'.repeat(limits.maxFields)}`);
+    for (const pieces of [[head], [...head], head.split(/(?<=\n)/)]) {
+      const { receive, written } = serve();
+      for (const piece of pieces) receive(piece);
+      assert.match(written(), /^HTTP\/1\.1 400 /, `${pieces.length} pieces`);
+    }
+  });
+
   it('refuses HEAD without a body', () => {
     for (const [rest, status] of [
       ['/ HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n', 417],
