@@ -4,8 +4,10 @@ import { once } from 'node:events';
 import {
   type ClientHttp2Session,
   connect,
+  createServer as createHttp2Server,
   createSecureServer,
   type IncomingHttpHeaders,
+  type ServerHttp2Stream,
   type Settings,
 } from 'node:http2';
 import { createServer } from 'node:net';
@@ -103,6 +105,33 @@ describe('a link', () => {
       status: 404,
       body: 'the request names no port of this workload\n',
     });
+  });
+
+  it('takes more heads in one turn than its socket does, and loses none', async (t) => {
+    const app = createHttp2Server();
+    app.on('stream', (stream: ServerHttp2Stream, head) => {
+      stream.on('error', () => {});
+      stream.respond({ 'x-token': String(head.authorization).slice(0, 2000) });
+      stream.end();
+    });
+    const appPort = await listenForTest(t, app as unknown as Parameters<typeof listenForTest>[1]);
+    const pair = await startStaticPair(t, { ports: [{ port: 80, appPort, protocol: 'http2' }] });
+    assert.equal((await ask(pair.outboundPort)).status, 200);
+    const token = 'x'.repeat(3000);
+    const sessions = Array.from({ length: 24 }, () => connect(`http://127.0.0.1:${pair.outboundPort}`));
+    for (const session of sessions) {
+      session.on('error', () => {});
+      defer(t, () => session.destroy());
+    }
+    await Promise.all(sessions.map((session) => once(session, 'remoteSettings')));
+    const fields = { ':authority': 'shop', authorization: token };
+    const asked = sessions.flatMap((session) =>
+      Array.from({ length: 50 }, () => askBy(session, fields).catch(String)),
+    );
+    const statuses = (await Promise.all(asked)).map((reply) =>
+      typeof reply === 'string' ? reply : `${reply.status} ${reply.body}`.trim(),
+    );
+    assert.deepEqual(new Set(statuses), new Set(['200']));
   });
 
   it('carries a connection that ends with its request, to a server that speaks first', async (t) => {

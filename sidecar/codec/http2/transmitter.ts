@@ -196,13 +196,18 @@ export class Transmitter implements Flushable, HeadWriter {
     for (let i = 0; i < streams.length; i++) (streams[i] as Http2Stream).deliverHeld();
   }
 
+  /** As many as the socket has room for: thousands in one turn, each with a token in it, would be over its bound. */
   #writeHeads(): void {
     const heads = this.#heads;
+    const room = limits.unsentBytes - this.#conn.unsentBytes;
     this.#heads = this.#headsSpare;
-    for (let i = 0; i < heads.length; i++) {
-      const stream = heads[i] as Http2Stream;
+    let at = 0;
+    while (at < heads.length && (this.out.pending < room || !this.#mustWait())) {
+      const stream = heads[at++] as Http2Stream;
       if (stream.state !== 'closed') stream.writeHead(this);
     }
+    // What was queued meanwhile comes after them.
+    if (at < heads.length) this.#heads = heads.slice(at).concat(this.#heads);
     heads.length = 0;
     this.#headsSpare = heads;
   }
@@ -210,10 +215,7 @@ export class Transmitter implements Flushable, HeadWriter {
   #writeReady(): void {
     const ready = this.#ready;
     while (this.#readyAt < ready.length) {
-      if (this.#conn.unsentBytes + this.out.pending >= limits.unsentBytes) {
-        this.#waitForSocket();
-        break;
-      }
+      if (this.#conn.unsentBytes + this.out.pending >= limits.unsentBytes && this.#mustWait()) break;
       const stream = ready[this.#readyAt++] as Http2Stream;
       stream.isReady = false;
       // Its end may have left with the head.
@@ -228,11 +230,17 @@ export class Transmitter implements Flushable, HeadWriter {
     }
   }
 
-  /** Makes the connection call `onWritable`; what is pending counts for it only once it is written. */
-  #waitForSocket(): void {
+  /**
+   * Whether the rest goes later: once the connection calls `onWritable`, or at once, where what was pending has left by
+   * being written. A connection whose own mark is higher than ours takes more, for it would not call.
+   */
+  #mustWait(): boolean {
     const bytes = this.out.take();
     if (bytes !== undefined) this.#conn.write(bytes);
-    if (!this.#conn.isFull) this.schedule();
+    if (this.#conn.isFull) return true;
+    if (this.#conn.unsentBytes >= limits.unsentBytes) return false;
+    this.schedule();
+    return true;
   }
 
   /**

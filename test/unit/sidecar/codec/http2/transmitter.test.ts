@@ -23,6 +23,42 @@ describe('Transmitter', () => {
     assert.equal(sendAndEndTurn(server, 0), 0);
   });
 
+  it('lets heads wait for room in the socket, in their order', () => {
+    const server = playServer(link);
+    const { peer, client } = server;
+    peer.conn.unsentBytes = limits.unsentBytes;
+    assert.equal(sendAndEndTurn(server, 3), 0);
+    client.request(requestHead({ path: '/last' }), true, new RecordedResponse());
+    assert.deepEqual(peer.turn(), []);
+    peer.conn.drained();
+    const heads = peer.turn();
+    assert.deepEqual(
+      heads.map(({ stream }) => stream),
+      [1, 3, 5, 7],
+    );
+    const paths = heads.map((head) => peer.read(head).find((line) => line.startsWith(':path')));
+    assert.deepEqual(paths, [':path: /a', ':path: /a', ':path: /a', ':path: /last']);
+  });
+
+  it('comes to rest where the socket has a higher mark than it', (t) => {
+    const { unsentBytes } = limits;
+    limits.unsentBytes = 16_384;
+    t.after(() => {
+      limits.unsentBytes = unsentBytes;
+    });
+    const { peer, client } = playServer(link);
+    peer.conn.unsentBytes = 20_000;
+    const stream = client.request(requestHead({ method: 'POST' }), false, new RecordedResponse());
+    stream.sendData(Buffer.alloc(1000));
+    assert.deepEqual(
+      peer.turn().map(({ type }) => type),
+      [headersType, 0],
+    );
+    peer.conn.unsentBytes = 200_000;
+    stream.sendData(Buffer.alloc(1000));
+    assert.deepEqual(peer.turn(), []);
+  });
+
   it('lets no head wait on a link with few streams, or on other connections', () => {
     const idle = playServer(link);
     assert.equal(sendAndEndTurn(idle, 1), 1);
