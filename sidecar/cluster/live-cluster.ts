@@ -26,8 +26,11 @@ export interface Host {
   active: number;
 }
 
-/** Makes the pool of one endpoint; how it is reached (link, tls, plain) is decided there. */
-export type PoolFactory = (endpoint: Endpoint, cluster: Cluster) => Pool;
+/**
+ * Makes the pool of one endpoint; how it is reached (link, tls, plain) is decided there. The cluster's description is to
+ * be read when it is needed, for another may take its place.
+ */
+export type PoolFactory = (endpoint: Endpoint, cluster: { readonly description: Cluster }) => Pool;
 
 export interface ClusterServices {
   readonly createPool: PoolFactory;
@@ -82,7 +85,7 @@ export class LiveCluster {
         host?.pool.drain();
         this.#hosts.set(endpoint.id, {
           endpoint,
-          pool: this.#services.createPool(endpoint, this.description),
+          pool: this.#services.createPool(endpoint, this),
           portField:
             endpoint.transport === 'link' ? new Field('heddle-port', String(endpoint.targetPort)) : undefined,
           weight: endpoint.weight,

@@ -44,27 +44,30 @@ export const poolLimits = {
 
 export function createPoolFactory(services: ReachServices): PoolFactory {
   return (endpoint, cluster) => {
-    const codec = codecFor(endpoint, cluster, services);
+    const codec = codecFor(endpoint, cluster.description, services);
     const isLink = endpoint.transport === 'link';
     const { net, memo } = services;
-    const options = {
-      link: isLink,
-      idleMs: isLink ? poolLimits.linkIdleMs : poolLimits.appIdleMs,
-      beginMs: cluster.timeouts.connectMs,
-      timers: net.timers,
-      memo,
-    };
     const perConnection = codec.name === 'http1' ? 1 : isLink ? requestsPerLink : requestsPerHttp2;
     return new Pool({
       connect: (owner, done) => {
+        const { description } = cluster;
         const protocol = endpoint.transport === 'plain' ? undefined : codec.alpn;
-        openConn(endpoint, cluster, protocol, services).then(
+        const options = {
+          link: isLink,
+          idleMs: isLink ? poolLimits.linkIdleMs : poolLimits.appIdleMs,
+          beginMs: description.timeouts.connectMs,
+          timers: net.timers,
+          memo,
+        };
+        openConn(endpoint, description, protocol, services).then(
           (conn) => handOver(conn, () => codec.connect(conn, owner, options), done),
           (cause) => done(connectError(cause), undefined),
         );
       },
       requestsPerConnection: perConnection,
-      maxConnections: cluster.limits.maxConnections,
+      get maxConnections() {
+        return cluster.description.limits.maxConnections;
+      },
       maxWaiting: poolLimits.maxWaiting,
       mayDial: () => net.descriptors?.mayDial ?? true,
     });

@@ -2,19 +2,20 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
-import type { AuthorizationPolicy, Snapshot } from '../../mesh/model.ts';
+import type { AuthorizationPolicy, Cluster, Snapshot } from '../../mesh/model.ts';
 import { startAgentStandIn } from '../support/agent-stand-in.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually, within } from '../support/eventually.ts';
 import { ask, open, startApp } from '../support/http-app.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
 import { addressesOf, describePair, endpointsOf, startSidecar } from '../support/static-pair.ts';
 
 guardLeaks();
 
-async function startLivePair(t: TestContext) {
+async function startLivePair(t: TestContext, served: Partial<Cluster['limits']> = {}) {
   const app = await startApp(t);
   const { mesh, caller, receiver } = await describePair({
     ports: [{ port: 80, appPort: app.port, protocol: 'http' }],
+    served,
   });
   const start = async (side: typeof caller) => {
     const agent = await startAgentStandIn(t, side, await mesh.bundle(side.account));
@@ -83,6 +84,19 @@ describe('a sidecar configured by its agent', () => {
     assert.equal(answer.kind, 'nack');
     assert.ok(answer.kind === 'nack' && /path/.test(answer.problems[0]?.path ?? ''));
     assert.equal((await ask(outboundPort)).status, 200);
+  });
+
+  it('takes changed limits for the endpoints that it has', async (t) => {
+    const { app, shop, receiver, outboundPort } = await startLivePair(t, { maxConnections: 1 });
+    const stream = await open(outboundPort, { path: '/stream' });
+    const { self } = receiver.snapshot;
+    const inbound = self.inbound.map((port) => ({ ...port, limits: { ...port.limits, maxConnections: 8 } }));
+    const pushed = await shop.agent.push(next(receiver.snapshot, 2, { self: { ...self, inbound } }));
+    assert.equal(pushed.kind, 'ack');
+    const reply = within(ask(outboundPort, { path: '/other' }), 'another connection to the application');
+    assert.equal((await reply).status, 200);
+    assert.equal(app.seen.length, 2);
+    stream.destroy();
   });
 
   it('takes endpoint changes at once', async (t) => {
