@@ -158,8 +158,9 @@ export class Entrances {
   close(error: MeshError): void {
     for (const { listener } of this.#listeners) listener.close();
     for (const acceptor of this.#acceptors) acceptor.close();
+    // By a reset: with the process they would end as if they were whole.
+    for (const tunnel of [...this.#services.proxy.tunnels]) tunnel.abort(error);
     for (const context of [...this.#connections]) context.connection?.destroy(error);
-    this.#passThrough.close(error);
   }
 
   async #openLocalPort(local: LocalPort): Promise<void> {

@@ -138,6 +138,7 @@ export class Sidecar {
       random,
       live: new LiveList(),
       log,
+      tunnels: new Set(),
       inboundTunnels: new Set(),
       pressure: noPressure(),
     };
@@ -288,6 +289,10 @@ export class Sidecar {
     }
     this.#admin.close();
     await this.#accessLog.close();
+    // A reset below TLS leaves with the next turn, and the process may end with this one.
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
   }
 
   /** Also with connections that have said nothing yet, or are in their handshake: a request may follow. */

@@ -36,12 +36,12 @@ export class AdminAcceptor implements RequestAcceptor {
   }
 
   onRequest(stream: ServerStream, head: RequestHead): RequestReceiver {
-    const receiver = new AdminReceiver();
+    const receiver = new AdminReceiver(stream);
     const path = head.path.split('?', 1)[0] ?? '';
     // Browsers let any web page send to loopback, and say so (RFC 6454 §7).
     const isFromPage = fieldValue(head.fields, 'origin') !== undefined;
     const request = isFromPage ? fromPage : `${head.method} ${path}`;
-    void answer(stream, receiver, request, this.#actions);
+    void answer(receiver, request, this.#actions);
     return receiver;
   }
 
@@ -52,31 +52,57 @@ export class AdminAcceptor implements RequestAcceptor {
   }
 }
 
+/** A page leaves in pieces of so much, as its reader takes them: one of ten thousand endpoints has megabytes. */
+const pieceBytes = 64 * 1024;
+
 /** Bodies are read and dropped. */
 class AdminReceiver implements RequestReceiver {
-  isGone = false;
+  readonly #stream: ServerStream;
+  #body: Buffer | undefined;
+  #sentBytes = 0;
+  #isGone = false;
+
+  constructor(stream: ServerStream) {
+    this.#stream = stream;
+  }
+
   onRequestData(): void {}
   onRequestEnd(): void {}
+
   onRequestAborted(): void {
-    this.isGone = true;
+    this.#isGone = true;
+    this.#body = undefined;
   }
-  onResponseWritable(): void {}
+
+  onResponseWritable(): void {
+    this.#sendOn();
+  }
+
+  send(page: AdminPage): void {
+    if (this.#isGone) return;
+    this.#body = Buffer.from(page.body, 'utf8');
+    const fields = [new Field('content-type', page.contentType)];
+    this.#stream.sendResponse({ status: page.status, fields, contentLength: this.#body.length }, false);
+    this.#sendOn();
+  }
+
+  #sendOn(): void {
+    for (let body = this.#body; body !== undefined; body = this.#body) {
+      const piece = body.subarray(this.#sentBytes, this.#sentBytes + pieceBytes);
+      this.#sentBytes += piece.length;
+      const hasRoom = this.#stream.sendData(piece);
+      if (this.#sentBytes === body.length) {
+        this.#body = undefined;
+        this.#stream.sendEnd(undefined);
+      } else if (!hasRoom) return;
+    }
+  }
 }
 
 /** Never rejects: a page that fails says so. */
-async function answer(
-  stream: ServerStream,
-  receiver: AdminReceiver,
-  request: string,
-  actions: AdminActions,
-): Promise<void> {
+async function answer(receiver: AdminReceiver, request: string, actions: AdminActions): Promise<void> {
   const page = await pageFor(request, actions).catch((thrown: unknown) => textPage(500, messageOf(thrown)));
-  if (receiver.isGone) return;
-  const body = Buffer.from(page.body, 'utf8');
-  const fields = [new Field('content-type', page.contentType)];
-  stream.sendResponse({ status: page.status, fields, contentLength: body.length }, false);
-  stream.sendData(body);
-  stream.sendEnd(undefined);
+  receiver.send(page);
 }
 
 const fromPage = 'from a web page';

@@ -45,6 +45,8 @@ export interface ProxyState {
   readonly log: Log;
   /** How short memory is. */
   readonly pressure: Pressure;
+  /** All opaque connections. */
+  readonly tunnels: Set<Tunnel>;
   /** Opaque connections to the application, for a changed authorization to judge again. */
   readonly inboundTunnels: Set<InboundTunnel>;
 }

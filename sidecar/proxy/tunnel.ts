@@ -76,6 +76,7 @@ export class Tunnel implements Outcome, TimerOwner {
     this.downstreamAddress = `${peer.address}:${peer.port}`;
     this.#startedMs = init.proxy.clock.nowMs();
     init.proxy.metrics.active++;
+    init.proxy.tunnels.add(this);
     init.downstream.setHandler(new Half(this, init.downstream, 'downstream'));
     // Taking it over makes it flow; its bytes have nowhere to go yet.
     init.downstream.pause();
@@ -183,6 +184,7 @@ export class Tunnel implements Outcome, TimerOwner {
     const { proxy, series, isMtls, onEnd } = this.#init;
     proxy.timers.disarm(this.#timer);
     proxy.metrics.active--;
+    proxy.tunnels.delete(this);
     this.durationMs = proxy.clock.nowMs() - this.#startedMs;
     const id = series.id(false, isMtls);
     proxy.metrics.record(id, this.status, this.flags, this.durationMs);

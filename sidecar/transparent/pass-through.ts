@@ -65,11 +65,6 @@ export class PassThrough {
       (cause: unknown) => tunnel.abort(failure(cause)),
     );
   }
-
-  /** Ends all of them now. */
-  close(error: MeshError): void {
-    for (const tunnel of [...this.#tunnels]) tunnel.abort(error);
-  }
 }
 
 /**

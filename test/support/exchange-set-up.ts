@@ -100,6 +100,7 @@ export function setUpExchange(
     random: seededRandom(2),
     live: new LiveList(),
     log: silentLog,
+    tunnels: new Set(),
     inboundTunnels: new Set(),
     pressure: noPressure(),
   } satisfies ProxyState;
