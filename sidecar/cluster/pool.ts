@@ -88,12 +88,12 @@ export class Pool {
     if (at >= 0) this.#waiting.splice(at, 1);
   }
 
-  /** Opens a connection that will take the place of those there are: make before break. */
+  /**
+   * Opens a connection that will take the place of those there are once it takes requests: in TLS 1.3 it stands before
+   * the peer has looked at our certificate.
+   */
   replace(): void {
-    const outgoing = [...this.#entries];
-    this.#dial((connected) => {
-      if (connected) for (const entry of outgoing) entry.connection?.drain();
-    });
+    this.#dial([...this.#entries]);
   }
 
   /** Closes connections that nobody uses. */
@@ -124,6 +124,7 @@ export class Pool {
     if (!entry.wasAvailable && connection.available > 0) {
       entry.wasAvailable = true;
       this.#beginning--;
+      if (entry.replaced !== undefined) this.#drainReplaced(entry.replaced);
     }
     while (this.#waiting.length > 0 && connection.available > 0) {
       (this.#waiting.shift() as ConnectionWaiter).onConnection(connection);
@@ -148,7 +149,7 @@ export class Pool {
     if (entry.wasAvailable) this.#dialForWaiting();
     else {
       this.#beginning--;
-      this.#failAfterDial(error ?? closedAtOnce());
+      this.#failAfterDial(entry, error ?? closedAtOnce());
     }
   }
 
@@ -185,30 +186,33 @@ export class Pool {
     return !this.#isClosed && connections < maxConnections && (connections === 0 || mayDial?.() !== false);
   }
 
-  #dial(onDone?: (connected: boolean) => void): void {
+  #dial(replaced?: readonly Entry[]): void {
     this.#dialling++;
-    const entry = new Entry(this);
+    const entry = new Entry(this, replaced);
     this.#options.connect(entry, (error, connection) => {
       this.#dialling--;
       if (connection !== undefined) {
         this.#beginning++;
         entry.connection = connection;
         this.#entries.add(entry);
-        onDone?.(true);
         if (this.#isClosed) connection.drain();
         else this.onAvailable(entry);
       } else {
-        onDone?.(false);
-        this.#failAfterDial(error as MeshError);
+        this.#failAfterDial(entry, error as MeshError);
       }
     });
   }
 
-  /** A failed dial fails as many in line as it was meant for; those left get a dial of their own. */
-  #failAfterDial(error: MeshError): void {
-    const failed = this.#waiting.splice(0, this.#options.requestsPerConnection);
+  /** A failed dial fails as many in line as it was meant for, a replacement none; those left get a dial of their own. */
+  #failAfterDial(entry: Entry, error: MeshError): void {
+    const { requestsPerConnection } = this.#options;
+    const failed = entry.replaced === undefined ? this.#waiting.splice(0, requestsPerConnection) : [];
     for (const waiter of failed) waiter.onConnectFailed(error);
     this.#dialForWaiting();
+  }
+
+  #drainReplaced(entries: readonly Entry[]): void {
+    for (const entry of entries) if (this.#entries.has(entry)) entry.connection?.drain();
   }
 
   #failWaiting(error: MeshError): void {
@@ -228,12 +232,15 @@ export class Pool {
 /** One connection of the pool, which it also listens for. */
 class Entry implements ClientConnectionOwner {
   readonly #pool: Pool;
+  /** Those in whose place it comes, if it does. */
+  readonly replaced: readonly Entry[] | undefined;
   connection: ClientConnection | undefined;
   isListed = false;
   wasAvailable = false;
 
-  constructor(pool: Pool) {
+  constructor(pool: Pool, replaced: readonly Entry[] | undefined) {
     this.#pool = pool;
+    this.replaced = replaced;
   }
 
   onAvailable(): void {

@@ -228,6 +228,32 @@ describe('Pool', () => {
     assert.equal(acquire().connection, old.connection);
   });
 
+  it('keeps the connection it has where its replacement is refused before it takes a request', () => {
+    const { pool, acquire, connect, dials } = createPool({ capacity: 100 });
+    acquire();
+    const old = connect();
+    pool.replace();
+    const { owner, done } = dials.shift() as Dial;
+    const connection = new FakeClientConnection(0);
+    done(undefined, connection);
+    assert.deepEqual(old.connection.calls, []);
+    owner.onClosed(connection, refused);
+    assert.deepEqual(old.connection.calls, []);
+    assert.equal(acquire().connection, old.connection);
+  });
+
+  it('fails nobody in line where a replacement cannot be opened', () => {
+    const { pool, acquire, connect, dials, finish } = createPool({ maxConnections: 1 });
+    acquire();
+    const old = connect();
+    const waiter = acquire();
+    pool.replace();
+    dials.shift()?.done(refused, undefined);
+    assert.equal(waiter.error, undefined);
+    finish(old);
+    assert.equal(waiter.connection, old.connection);
+  });
+
   it('waits for its own connections while there is no descriptor for another', () => {
     let mayDial = true;
     const { dials, acquire, connect, finish } = createPool({ mayDial: () => mayDial });
