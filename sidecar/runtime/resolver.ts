@@ -62,13 +62,19 @@ export class AskingResolver implements Resolver {
 
   /** Settles a question; one that nobody waits for any more is dropped. */
   answer(authority: string, answer: ResolveAnswer): void {
-    if (answer.kind === 'absent' && this.#absent.size < maxNames) {
-      this.#absent.set(authority, { near: answer.near, untilMs: this.#clock.nowMs() + rememberAbsentMs });
-    }
+    if (answer.kind === 'absent') this.#rememberAbsent(authority, answer.near);
     const question = this.#questions.get(authority);
     if (question === undefined) return;
     this.#questions.delete(authority);
     question.timer.cancel();
     for (const onResolved of question.waiting) onResolved(answer);
+  }
+
+  /** In the place of the oldest, where it is one too many. */
+  #rememberAbsent(authority: string, near: readonly string[]): void {
+    this.#absent.delete(authority);
+    const [oldest] = this.#absent.keys();
+    if (oldest !== undefined && this.#absent.size >= maxNames) this.#absent.delete(oldest);
+    this.#absent.set(authority, { near, untilMs: this.#clock.nowMs() + rememberAbsentMs });
   }
 }

@@ -44,6 +44,17 @@ describe('AskingResolver', () => {
     assert.deepEqual(asked, ['ordres', 'ordres']);
   });
 
+  it('remembers the last absent names, however many there were', () => {
+    const { asked, resolver, resolve } = createResolver();
+    for (let n = 0; n < 1_100; n++) {
+      resolve(`ghost-${n}`);
+      resolver.answer(`ghost-${n}`, { kind: 'absent', near: [] });
+    }
+    assert.deepEqual(resolve('ghost-1099'), [{ kind: 'absent', near: [] }]);
+    assert.deepEqual(resolve('ghost-0'), []);
+    assert.equal(asked.length, 1_101);
+  });
+
   it('drops an answer that comes too late', () => {
     const { clock, resolver, resolve } = createResolver();
     const answers = resolve('orders');
