@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { systemClock } from '../kit/clock.ts';
 import { messageOf } from '../kit/errors.ts';
 import { createLog, type Log, type LogLevel } from '../kit/log.ts';
-import { defaultMemoryLimit, parseMemorySize, releaseMemory } from './memory.ts';
+import { defaultMemoryLimit, parseMemorySize, releaseMemory, requireShares } from './memory.ts';
 import { inheritedDescriptors } from './net/listen-fd.ts';
 import { type DataPlane, type Running, runStatic, runWithAgent } from './run.ts';
 import { InheritedSockets, type OpenSocket, startSuccessor, successorReady } from './succession.ts';
@@ -40,7 +40,7 @@ export function sidecarCommands(program: Command): void {
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
     .option(
       '--memory-limit <size>',
-      "bytes, or with Ki, Mi, Gi; by default the control group's limit, at most 1Gi",
+      "bytes, or with Ki, Mi, Gi; by default the control group's limit, at most 1Gi; workers share it",
     )
     .option(
       '--workers <count>',
@@ -81,7 +81,7 @@ async function run(flags: RunFlags): Promise<void> {
     log.info('sidecar ready', sidecar.addresses);
     // What only the start needed; a sidecar may then lie still for days.
     systemClock.after(tidyMs, releaseMemory);
-    process.send?.(successorReady);
+    process.send?.(successorReady, undefined, undefined, ignoreGone);
     process.channel?.unref();
     if (flags.printReady) process.stdout.write(`${JSON.stringify({ ready: true, ...sidecar.addresses })}\n`);
   };
@@ -128,6 +128,9 @@ async function run(flags: RunFlags): Promise<void> {
   }
 }
 
+/** Whoever started this process may be gone; without somebody who hears of it, that would be a fault of ours. */
+function ignoreGone(): void {}
+
 const maxWorkers = 64;
 
 function parseWorkers(text: string): number {
@@ -142,7 +145,7 @@ function work(): void {
   const hear = createWorker({
     log,
     inherited: new InheritedSockets(inheritedDescriptors(process.env, process.pid)),
-    send: (message) => process.send?.(message),
+    send: (message) => process.send?.(message, undefined, undefined, ignoreGone),
     onEnd: () => process.exit(process.exitCode ?? 0),
   });
   process.on('uncaughtException', (thrown, origin) => {
@@ -160,9 +163,11 @@ function work(): void {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});
 }
 
-function memoryLimitOf({ memoryLimit }: RunFlags): number {
+function memoryLimitOf({ memoryLimit, workers }: RunFlags): number {
   try {
-    return memoryLimit === undefined ? defaultMemoryLimit() : parseMemorySize(memoryLimit);
+    const bytes = memoryLimit === undefined ? defaultMemoryLimit(workers) : parseMemorySize(memoryLimit);
+    requireShares(bytes, workers);
+    return bytes;
   } catch (thrown) {
     return fail(thrown);
   }

@@ -8,6 +8,8 @@ import { MeshError } from '../kit/errors.ts';
 const defaultLimitBytes = 1024 ** 3;
 /** Below this a sidecar would shed from its start. */
 const leastLimitBytes = 64 * 1024 ** 2;
+/** What each of many workers gets by default, where the machine has it. */
+const workerShareBytes = 128 * 1024 ** 2;
 const units: Readonly<Record<string, number>> = { '': 1, Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 };
 
 /** Reads `256Mi`, `1Gi` or plain bytes; throws a MeshError that says what is allowed. */
@@ -19,11 +21,23 @@ export function parseMemorySize(text: string): number {
   throw new MeshError('invalid', message, { origin: 'local' });
 }
 
-/** The limit where none was asked for: the control group's (v1 or v2), the machine's, at most 1 GiB. */
-export function defaultMemoryLimit(): number {
+/**
+ * The limit where none was asked for: the control group's (v1 or v2), the machine's, at most 1 GiB, or more for so many
+ * workers that each could do little with its share of that.
+ */
+export function defaultMemoryLimit(workers = 1): number {
   const constrained = process.constrainedMemory();
   const group = constrained > 0 ? constrained : Number.POSITIVE_INFINITY;
-  return Math.max(leastLimitBytes, Math.min(group, totalmem(), defaultLimitBytes));
+  const most = Math.max(defaultLimitBytes, workers * workerShareBytes);
+  return Math.max(leastLimitBytes, Math.min(group, totalmem(), most));
+}
+
+/** Throws a MeshError where a worker's share of the limit is too small to run in. */
+export function requireShares(limitBytes: number, workers: number): void {
+  if (limitBytes / workers >= leastLimitBytes) return;
+  const least = `${(workers * leastLimitBytes) / 1024 ** 2}Mi`;
+  const message = `${workers} workers need a memory limit of at least ${least}, for each has its share of it`;
+  throw new MeshError('invalid', message, { origin: 'local' });
 }
 
 /** What counts against the limit: resident pages, or what was asked for but not touched yet, if that is more. */

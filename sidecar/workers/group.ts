@@ -17,6 +17,7 @@ import { Pool } from '../cluster/pool.ts';
 import { type Door, doorsOf } from '../doors.ts';
 import { openListeningSocket } from '../net/listen-fd.ts';
 import { codeOf, listenError } from '../net/node-errors.ts';
+import { createCredentials } from '../net/tls-credentials.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { compileRuntime } from '../runtime/compile.ts';
 import type { Resolver } from '../runtime/resolver.ts';
@@ -112,7 +113,9 @@ export class WorkerGroup {
     this.#tell({ kind: 'endpoints', sets });
   }
 
+  /** Throws a MeshError where the bundle is of no use; it would end the workers that are told of it. */
   renew(identity: IdentityBundle): void {
+    createCredentials(identity);
     this.#identity = identity;
     this.#tell({ kind: 'identity', identity });
   }
@@ -162,11 +165,14 @@ export class WorkerGroup {
         await new Promise<void>((resolve) => {
           systemClock.after(backoff.nextMs(), resolve);
         });
-        if (this.state !== 'ready') return;
+        // Another may still be in its start.
+        if (this.state !== 'ready') continue;
         try {
           const next = await this.#spawnOnce();
           this.#init.log.info('worker replaced', { pid: next.pid });
+          const fromMs = systemClock.nowMs();
           await next.ended;
+          if (systemClock.nowMs() - fromMs > restart.maxMs) backoff.reset();
         } catch (thrown) {
           this.#init.log.error('worker did not come up', { reason: String(thrown) });
         }

@@ -40,8 +40,11 @@ export function spawnWorker(
       if (said.kind === 'ready') {
         listening = said.listening;
         resolve();
-      } else if (said.kind === 'failed') fail(said.message);
-      else onMessage(said);
+      } else if (said.kind === 'failed') {
+        fail(said.message);
+        // It ends by that.
+        child.disconnect();
+      } else onMessage(said);
     });
   });
   // Whoever waits is told; nobody may be waiting any more.

@@ -1,13 +1,17 @@
 /** A sidecar as several worker processes on the same listening sockets. */
 import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { defer } from '../support/cleanup.ts';
 import { eventually } from '../support/eventually.ts';
 import { ask, startApp } from '../support/http-app.ts';
 import { guardLeaks } from '../support/leak-guard.ts';
 import { isAlive } from '../support/process-table.ts';
-import { type StartOptions, startStaticPair } from '../support/static-pair.ts';
+import { startProcess } from '../support/processes.ts';
+import { describePair, type StartOptions, startStaticPair, startStaticSide } from '../support/static-pair.ts';
 import { startLoad } from '../support/steady-load.ts';
+import { tempFolder } from '../support/temp-folder.ts';
 
 guardLeaks();
 
@@ -95,6 +99,42 @@ describe('a sidecar of two workers', () => {
     const said = pair.caller.stderr;
     assert.match(said, /injected exception.*uncaught fault, ending/);
     assert.match(said, /"why":"1","message":"worker ended"/);
+  });
+
+  it('keeps no worker that cannot start, and tries until one can', async (t) => {
+    const { mesh, caller } = await describePair({ ports: [] });
+    const folder = tempFolder(t);
+    const logs = join(folder, 'logs');
+    mkdirSync(logs);
+    const bootstrap = { ...caller.bootstrap, accessLogFile: join(logs, 'access.log') };
+    const group = await startStaticSide(t, mesh, { ...caller, bootstrap }, two);
+    const children = () =>
+      readFileSync(`/proc/${group.pid}/task/${group.pid}/children`, 'utf8').trim().split(' ').map(Number);
+    const before = children();
+    assert.equal(before.length, 2);
+    rmSync(logs, { recursive: true });
+    process.kill(before[0] ?? 0, 'SIGKILL');
+    const tries = () => group.stderr.split('worker did not come up').length - 1;
+    await eventually(() => tries() >= 3);
+    // The one that is left, and one that may be in its start.
+    await eventually(() => children().length <= 2);
+    mkdirSync(logs);
+    await group.printed(/worker replaced/);
+    await eventually(() => children().length === 2);
+    const { admin } = bootstrap;
+    assert.ok('port' in admin);
+    const page = JSON.parse((await ask(admin.port, { path: '/clusters' })).body) as unknown[];
+    assert.equal(page.length, 2);
+  });
+
+  it('says at its start that its workers would have too little memory each', async (t) => {
+    const args = ['bin/heddle.mjs', 'sidecar', 'run', '--config', 'none.json'];
+    const group = await startProcess(t, {
+      command: process.execPath,
+      args: [...args, '--workers', '8', '--memory-limit', '256Mi'],
+    });
+    assert.equal((await group.exited).code, 1);
+    assert.match(group.stderr, /8 workers need a memory limit of at least 512Mi/);
   });
 
   it('is replaced by another group of workers without losing a request', async (t) => {

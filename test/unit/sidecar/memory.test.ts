@@ -1,7 +1,13 @@
 /** Memory limits as operators write them, and giving memory back. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { defaultMemoryLimit, parseMemorySize, releaseMemory, usedMemory } from '../../../sidecar/memory.ts';
+import {
+  defaultMemoryLimit,
+  parseMemorySize,
+  releaseMemory,
+  requireShares,
+  usedMemory,
+} from '../../../sidecar/memory.ts';
 
 describe('memory', () => {
   it('reads sizes as Kubernetes writes them', () => {
@@ -20,6 +26,12 @@ describe('memory', () => {
   it('takes 1 GiB or less where nobody says', () => {
     const limit = defaultMemoryLimit();
     assert.ok(limit >= 64 * 1024 ** 2 && limit <= 1024 ** 3);
+  });
+
+  it('refuses a limit of which each worker would have too little, and says how much it takes', () => {
+    requireShares(4 * 64 * 1024 ** 2, 4);
+    assert.throws(() => requireShares(255 * 1024 ** 2, 4), /4 workers need a memory limit of at least 256Mi/);
+    assert.throws(() => requireShares(1024 ** 3, 17), /17 workers/);
   });
 
   it('gives garbage back', () => {
