@@ -24,6 +24,7 @@ import { memoryParts, releaseGarbage, releaseMemory, usedMemory } from './memory
 import { DescriptorBudget, openFilesLimit } from './net/descriptors.ts';
 import { createFlusher } from './net/flush.ts';
 import { OwnSources } from './net/own-sources.ts';
+import { untilResetsLeft } from './net/socket-conn.ts';
 import { TimerWheel } from './net/timer-wheel.ts';
 import { createCredentials, type TlsCredentials } from './net/tls-credentials.ts';
 import { AccessLog } from './observe/access-log.ts';
@@ -289,10 +290,8 @@ export class Sidecar {
     }
     this.#admin.close();
     await this.#accessLog.close();
-    // A reset below TLS leaves with the next turn, and the process may end with this one.
-    await new Promise<void>((resolve) => {
-      setImmediate(resolve);
-    });
+    // The process may end with this turn.
+    await untilResetsLeft();
   }
 
   /** Also with connections that have said nothing yet, or are in their handshake: a request may follow. */

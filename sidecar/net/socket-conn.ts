@@ -472,6 +472,13 @@ function closeAfterCut(conn: SocketConn): void {
   conn.closed();
 }
 
+/** Resolves once all connections are reset that were to be: over TLS that is done in the next turn. */
+export function untilResetsLeft(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
 function resetBelow(socket: Socket, below: Socket): void {
   if (below.destroyed || below.writableEnded) socket.destroy();
   else below.resetAndDestroy();
