@@ -69,7 +69,7 @@ export const limits = {
   streamQueueLowBytes: 16_384,
   /** Over this in one connection's queues, a stream has to wait at the low mark. */
   connectionQueueBytes: 1024 * 1024,
-  /** Most of the bytes that a socket holds before DATA waits in the streams' queues. */
+  /** Most of the bytes that a socket holds before heads and DATA wait. */
   unsentBytes: 131_072,
   /** DATA of one stream before the next one's turn; on links more, for what comes in one piece goes on in one. */
   turnBytes: 16_384,
