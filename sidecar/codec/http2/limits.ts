@@ -78,7 +78,7 @@ export const limits = {
   gatherFromStreams: 16,
   /** Smaller chunks are copied behind their frame header, larger ones are written as they are. */
   copiedChunkBytes: 8192,
-  /** Control frames waiting to be written. Over: the connection is closed. */
+  /** Control frames of one turn, besides two for each stream that there may be. Over: the connection is closed. */
   controlBytes: 65_536,
 
   /**

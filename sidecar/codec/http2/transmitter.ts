@@ -29,6 +29,9 @@ export interface TransmitterInit {
   readonly streams: { readonly size: number };
 }
 
+/** A WINDOW_UPDATE and a RST_STREAM. */
+const bytesPerStream = 26;
+
 /** The largest window, RFC 9113 §6.9.1. */
 const maxWindow = 0x7fff_ffff;
 
@@ -46,6 +49,7 @@ export class Transmitter implements Flushable, HeadWriter {
   readonly #guard: FloodGuard;
   readonly #isLink: boolean;
   readonly #streams: { readonly size: number };
+  readonly #mostControlBytes: number;
   #heads: Http2Stream[] = [];
   #headsSpare: Http2Stream[] = [];
   readonly #ready: Http2Stream[] = [];
@@ -69,6 +73,9 @@ export class Transmitter implements Flushable, HeadWriter {
     this.#guard = init.guard;
     this.#isLink = init.isLink;
     this.#streams = init.streams;
+    // All streams may end in one turn, each after a window update; that is no answer to the peer, and must not fail.
+    this.#mostControlBytes =
+      limits.controlBytes + bytesPerStream * (init.isLink ? limits.linkStreams : limits.plainStreams);
   }
 
   schedule(): void {
@@ -77,7 +84,7 @@ export class Transmitter implements Flushable, HeadWriter {
 
   /** Where a control frame is to be written now; it leaves at the end of the turn. */
   get controlOut(): OutBuffer {
-    if (this.control.pending > limits.controlBytes) {
+    if (this.control.pending > this.#mostControlBytes) {
       throw new ConnectionFault(faultCode.enhanceYourCalm, 'peer does not read our answers');
     }
     this.schedule();

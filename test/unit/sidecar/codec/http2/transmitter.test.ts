@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { MeshError } from '../../../../../kit/errors.ts';
 import { limits } from '../../../../../sidecar/codec/http2/limits.ts';
 import { RecordedResponse } from '../../../../support/codec-recorders.ts';
 import { readFrames } from '../../../../support/http2-frames.ts';
 import { link, plain, playServer, requestHead, type ScriptedServer } from '../../../../support/http2-peer.ts';
 
 const headersType = 1;
+const resetType = 3;
 
 /** Requests of one turn; how many of their heads have left after one end of it. */
 function sendAndEndTurn({ peer, client }: ScriptedServer, count: number): number {
@@ -38,6 +40,22 @@ describe('Transmitter', () => {
     );
     const paths = heads.map((head) => peer.read(head).find((line) => line.startsWith(':path')));
     assert.deepEqual(paths, [':path: /a', ':path: /a', ':path: /a', ':path: /last']);
+  });
+
+  it('tells of all streams at once that they are given up, however many a link may have', (t) => {
+    const { linkStreams } = limits;
+    limits.linkStreams = 16_384;
+    t.after(() => {
+      limits.linkStreams = linkStreams;
+    });
+    const { peer, client } = playServer(link);
+    const streams = Array.from({ length: 6000 }, () =>
+      client.request(requestHead(), true, new RecordedResponse()),
+    );
+    peer.turn();
+    const late = new MeshError('deadline_exceeded', 'late', { origin: 'local' });
+    for (const stream of streams) stream.cancel(late);
+    assert.equal(peer.turn().filter(({ type }) => type === resetType).length, 6000);
   });
 
   it('comes to rest where the socket has a higher mark than it', (t) => {
