@@ -120,7 +120,7 @@ export class Sidecar {
     const { clock, random, log, bootstrap } = init;
     this.#init = init;
     this.#credentials = init.identity === undefined ? undefined : createCredentials(init.identity);
-    this.#accessLog = new AccessLog({ file: bootstrap.accessLogFile, random });
+    this.#accessLog = new AccessLog({ file: bootstrap.accessLogFile, random, clock });
     const timers = new TimerWheel(clock);
     const net = { flusher: createFlusher(), timers, full: { count: 0 }, descriptors: this.#descriptors };
     const memo = new FieldMemo(randomInt(2 ** 32));

@@ -3,7 +3,8 @@
  * descriptor drains in the background. When the disk is slower than the traffic, lines are dropped and counted,
  * never requests delayed.
  */
-import { closeSync, openSync, write } from 'node:fs';
+import { closeSync, constants, openSync, write } from 'node:fs';
+import type { Clock, Timer } from '../../kit/clock.ts';
 import type { AccessLogMode } from '../../mesh/model.ts';
 import { flag, flagNames } from './flags.ts';
 import type { Outcome } from './outcome.ts';
@@ -12,6 +13,9 @@ import type { Outcome } from './outcome.ts';
 const maxPendingBytes = 1024 * 1024;
 /** Lines leave in batches of so much at most, out of one buffer: a flood of them would leave as much garbage. */
 const batchBytes = 64 * 1024;
+/** How soon a full pipe is tried again, and for how long where the log is to be closed. */
+const retryMs = 10;
+const closingMs = 200;
 /** Of a thousand requests, how many the mode `sampled` writes besides all failures. */
 const sampledPerThousand = 10;
 const longestText = 2048;
@@ -20,7 +24,11 @@ export interface AccessLogOptions {
   /** A file to append to, or undefined for standard output. */
   readonly file: string | undefined;
   readonly random: () => number;
+  readonly clock: Clock;
 }
+
+/** Appended to; a named pipe is not waited for, which would hold up the whole process at its end. */
+const openFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 
 export class AccessLog {
   mode: AccessLogMode = 'errors';
@@ -29,17 +37,23 @@ export class AccessLog {
   readonly #fd: number;
   readonly #ownsFd: boolean;
   readonly #random: () => number;
+  readonly #clock: Clock;
   readonly #lines: string[] = [];
   #pendingBytes = 0;
   #batch: Buffer | undefined;
   #writing = false;
+  /** A line was left half written. */
+  #isTorn = false;
   #onIdle: (() => void) | undefined;
+  #retry: { readonly timer: Timer; readonly batch: Batch; readonly at: number } | undefined;
+  #closeUntilMs = Number.POSITIVE_INFINITY;
 
   /** Throws Node's error when the file cannot be opened. */
   constructor(options: AccessLogOptions) {
     this.#ownsFd = options.file !== undefined;
-    this.#fd = options.file === undefined ? 1 : openSync(options.file, 'a', 0o640);
+    this.#fd = options.file === undefined ? 1 : openSync(options.file, openFlags, 0o640);
     this.#random = options.random;
+    this.#clock = options.clock;
   }
 
   /** Whether a request that ended so is written at all; ask before anything is put together. */
@@ -67,8 +81,13 @@ export class AccessLog {
     if (!this.#writing) this.#drain();
   }
 
-  /** Resolves when everything pending is written; then the file is closed. */
+  /** Resolves when everything pending is written, or cannot be; then the file is closed. */
   close(): Promise<void> {
+    this.#closeUntilMs = this.#clock.nowMs() + closingMs;
+    const retry = this.#retry;
+    this.#retry = undefined;
+    retry?.timer.cancel();
+    if (retry !== undefined) this.#writeFrom(retry.batch, retry.at);
     return new Promise((resolve) => {
       const finish = () => {
         if (this.#ownsFd) closeSync(this.#fd);
@@ -85,6 +104,8 @@ export class AccessLog {
     let batch = this.#batch;
     let size = 0;
     let count = 0;
+    if (this.#isTorn) size += batch.write('\n');
+    this.#isTorn = false;
     for (const line of this.#lines) {
       // A character is three bytes of UTF-8 at most.
       const mostBytes = line.length * 3;
@@ -96,14 +117,22 @@ export class AccessLog {
       if (batch !== this.#batch) break;
     }
     this.#lines.splice(0, count);
-    this.#writeFrom(batch, 0, size);
+    this.#writeFrom({ bytes: batch, size, lines: count }, 0);
   }
 
-  #writeFrom(batch: Buffer, at: number, end: number): void {
-    write(this.#fd, batch, at, end - at, null, (error, written) => {
+  #writeFrom(batch: Batch, at: number): void {
+    const { bytes, size, lines } = batch;
+    write(this.#fd, bytes, at, size - at, null, (error, written) => {
+      if (error === null && at + written < size) return this.#writeFrom(batch, at + written);
+      if (error?.code === 'EAGAIN' && this.#clock.nowMs() < this.#closeUntilMs) {
+        this.#writeSoon(batch, at);
+        return;
+      }
       // A full disk costs log lines, never requests.
-      if (error !== null) this.dropped++;
-      else if (at + written < end) return this.#writeFrom(batch, at + written, end);
+      if (error !== null) {
+        this.dropped += lines;
+        this.#isTorn = at > 0;
+      }
       if (this.#lines.length > 0) this.#drain();
       else {
         this.#writing = false;
@@ -111,6 +140,25 @@ export class AccessLog {
       }
     });
   }
+
+  /** Its reader is behind. At the end there is nothing else to wait for, and no timer would keep the process. */
+  #writeSoon(batch: Batch, at: number): void {
+    if (this.#closeUntilMs < Number.POSITIVE_INFINITY) this.#writeFrom(batch, at);
+    else {
+      const timer = this.#clock.after(retryMs, () => {
+        this.#retry = undefined;
+        this.#writeFrom(batch, at);
+      });
+      this.#retry = { timer, batch, at };
+    }
+  }
+}
+
+/** Lines on their way. */
+interface Batch {
+  readonly bytes: Buffer;
+  readonly size: number;
+  readonly lines: number;
 }
 
 /** That a caller came without mTLS is no failure where it may: it would make a line of every request. */
