@@ -24,7 +24,7 @@ export const connectionLimits = {
   highMarkBytes: 128 * 1024,
   /** Unsent bytes at which a connection is given up: its writers do not heed `isFull`. */
   maxUnsentBytes: 1024 * 1024,
-  /** What a peer may still send after we closed, and how long we listen, so that it can read our last words. */
+  /** How much we still read of a peer after we closed, and how long it has to read our last words and close. */
   lingerBytes: 64 * 1024,
   lingerMs: 1000,
   /** How long a closing connection may stand still with unsent bytes. */
@@ -393,7 +393,10 @@ class Linger implements TimerOwner {
 
   received(size: number): void {
     this.#leftBytes -= size;
-    if (this.#leftBytes < 0) this.#giveUp('the peer goes on sending after the end');
+    if (this.#leftBytes >= 0) return;
+    // RFC 9112 §9.6: a reset now could cost it our last words, so what else it sends waits in the kernel meanwhile.
+    if (this.#conn.unsentBytes === 0) this.#socket.pause();
+    else this.#giveUp('the peer goes on sending after the end');
   }
 
   onTimer(): void {

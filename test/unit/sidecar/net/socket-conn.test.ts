@@ -180,6 +180,32 @@ describe('SocketConn', () => {
     });
   });
 
+  it('does not reset a peer that sends much more before it reads our last words', async (t) => {
+    const { lingerMs, lingerBytes } = connectionLimits;
+    connectionLimits.lingerMs = 60_000;
+    t.after(() => {
+      connectionLimits.lingerMs = lingerMs;
+    });
+    const { conn, client } = await connPair(t);
+    const handler = new RecordingHandler();
+    handler.onData = () => {
+      conn.writeText('refused');
+      conn.close();
+    };
+    conn.setHandler(handler);
+    const ends: unknown[] = [];
+    client.on('error', (error) => ends.push(error));
+    client.on('end', () => ends.push('FIN'));
+    for (let sent = 0; sent < 100; sent++) client.write(Buffer.alloc(64 * 1024));
+    await eventually(() => conn.bytesIn > lingerBytes);
+    let got = '';
+    client.setEncoding('latin1').on('data', (text: string) => {
+      got += text;
+    });
+    await eventually(() => ends.length > 0);
+    assert.deepEqual([got, ends, handler.closed], ['refused', ['FIN'], 0]);
+  });
+
   it('ends a silent peer some time after the close', async (t) => {
     const { conn } = await connPair(t);
     const handler = new RecordingHandler();
