@@ -53,6 +53,11 @@ export class TimerWheel {
     return this.#size;
   }
 
+  /** Steps of `tickMs`, counted while anything is armed. */
+  get tick(): number {
+    return this.#tick;
+  }
+
   /** Calls the owner once after `delayMs`, instead of whatever the timer was armed for. */
   arm(timer: WheelTimer, delayMs: number): void {
     if (this.#interval === undefined) this.#start();

@@ -176,7 +176,7 @@ const tlsOf = ({ linkPort, bundle }: Target) => ({
 const doors: readonly Door[] = [
   {
     name: 'a plaintext port',
-    floods: [...floodsOf({ parts: 16, times: 10, oddParts: 1 }), smallData],
+    floods: [...floodsOf({ parts: 2, times: 20, oddParts: 1 }), smallData],
     connect: ({ plainPort }) => connect(plainPort, '127.0.0.1'),
     ask({ plainPort }, done) {
       const call = get({ host: '127.0.0.1', port: plainPort, path: '/', agent }, (response) => {

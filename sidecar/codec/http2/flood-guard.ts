@@ -3,6 +3,7 @@
  * Token buckets against peers that cost more than they bring. All are refilled by the session's tick,
  * so counting reads no clock. Each broken bound is a ConnectionFault ENHANCE_YOUR_CALM.
  */
+import type { TimerWheel } from '../../net/timer-wheel.ts';
 import { ConnectionFault, faultCode } from './fault.ts';
 import { limits, type Rate } from './limits.ts';
 
@@ -37,7 +38,11 @@ export interface MessageSource {
   readonly carriesMessages: boolean;
 }
 
+/** A request that is taken back within so many ticks of the wheel was not waited for. */
+const rapidTicks = 2;
+
 export class FloodGuard {
+  readonly #timers: TimerWheel;
   readonly #resets: Bucket;
   readonly #pings = new Bucket(limits.pings);
   readonly #oddFrames: Bucket;
@@ -53,7 +58,8 @@ export class FloodGuard {
   #grantedFrames = 0;
 
   /** A server that we call sends as its application writes, so its small frames are measured like messages. */
-  constructor(isLink: boolean, side: 'server' | 'client') {
+  constructor(isLink: boolean, side: 'server' | 'client', timers: TimerWheel) {
+    this.#timers = timers;
     this.#resets = new Bucket(isLink ? limits.linkResets : limits.resets);
     this.#oddFrames = new Bucket(isLink ? limits.linkOddFrames : limits.oddFrames);
     this.#messages = new Bucket(limits.smallMessages);
@@ -63,6 +69,19 @@ export class FloodGuard {
   /** A stream was reset by the peer, or by us for its fault (CVE-2023-44487, CVE-2025-8671). */
   onReset(): void {
     if (!this.#resets.take(1)) throw flood('stream resets');
+  }
+
+  /** For `onCancelled`. */
+  get tick(): number {
+    return this.#timers.tick;
+  }
+
+  /**
+   * The client took back what it had asked for at `openedTick`. Where that was not just now a deadline has passed, and
+   * how often that may be is bounded by how many streams may be open.
+   */
+  onCancelled(openedTick: number): void {
+    if (this.#timers.tick - openedTick < rapidTicks) this.onReset();
   }
 
   /** Both sides ended a stream: who lets most requests be answered may take back others. */

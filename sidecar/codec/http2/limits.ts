@@ -82,10 +82,10 @@ export const limits = {
   controlBytes: 65_536,
 
   /**
-   * RST_STREAM from the peer, and ours that the peer provoked, besides one for each request that both sides ended: calls
-   * whose deadlines pass are no flood. Over: GOAWAY ENHANCE_YOUR_CALM.
+   * RST_STREAM within 0.1 to 0.2 s of the request, and ours that the peer provoked, besides one for each request that both
+   * sides ended: calls whose deadlines pass are no flood. Over: GOAWAY ENHANCE_YOUR_CALM.
    */
-  resets: { burst: 2500, perSecond: 500 },
+  resets: { burst: 500, perSecond: 33 },
   /** Its figure on a link, which carries many callers' cancellations. */
   linkResets: { burst: 8192, perSecond: 2048 },
   /** SETTINGS and PING, besides one PING for each DATA frame we sent. Over: GOAWAY ENHANCE_YOUR_CALM. */

@@ -111,6 +111,7 @@ export class ServerSession extends Session implements ServerConnection {
       return;
     }
     const stream = new ServerHttp2Stream(this, streamId, this.peer.initialWindowSize, head);
+    stream.openedTick = this.guard.tick;
     stream.headBytes = this.blockBytes;
     this.#headBytes += stream.headBytes;
     stream.move('headers');

@@ -69,7 +69,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     this.peer = new PeerSettings(side);
     this.peerOrigin = side === 'server' ? 'downstream' : 'upstream';
     this.message = new MessageReader(options.link);
-    this.guard = new FloodGuard(options.link, side);
+    this.guard = new FloodGuard(options.link, side, services.timers);
     this.#block = new HeaderBlock(this.guard, options.link);
     this.reader = new PacedReader({
       session: this,
@@ -425,7 +425,7 @@ export abstract class Session implements ConnHandler, FrameSink, StreamHost {
     stream.onPeerReset(readU32(source, start));
     this.onStreamGone(stream);
     // Of a server's resets each has cost us a request, so only clients' can be a flood.
-    if (this.peerOrigin === 'downstream') this.guard.onReset();
+    if (this.peerOrigin === 'downstream') this.guard.onCancelled(stream.openedTick);
   }
 
   #onWindowUpdate(header: FrameHeader, source: Buffer, start: number): void {

@@ -56,6 +56,8 @@ export abstract class Http2Stream {
   state: StreamState = 'idle';
   protected readonly host: StreamHost;
 
+  /** When it began, by the guard's count. */
+  openedTick = 0;
   /** Decoded size of the head that it keeps while it lives. */
   headBytes = 0;
   sendWindow: number;
