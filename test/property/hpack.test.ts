@@ -36,6 +36,19 @@ describe('HPACK', () => {
     });
   }
 
+  it("keeps the mesh's own fields apart, which to HTTP/1.1 are no lines", () => {
+    const encoder = new HpackEncoder({ maxTableBytes: 4096, compact: false });
+    const decoder = new HpackDecoder(4096);
+    const out = new OutBuffer(1024);
+    for (const value of ['204', '204', '204', '200', '200', '204']) {
+      const sink = new Lines();
+      encoder.field(out, new Field('heddle-status', value));
+      const block = out.take() as Buffer;
+      decoder.decode(block, 0, block.length, sink);
+      assert.deepEqual(sink.lines, [`heddle-status: ${value}`]);
+    }
+  });
+
   it('writes a repeated list in few bytes', () => {
     const memo = new FieldMemo(3);
     const encoder = new HpackEncoder({ maxTableBytes: 4096, compact: false });

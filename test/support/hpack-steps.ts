@@ -38,6 +38,8 @@ const name = fc.constantFrom(
   'grpc-timeout',
   'user-agent',
   'content-type',
+  'heddle-status',
+  'heddle-upgrade',
 );
 const line = fc.tuple(name, value);
 /** One list, and what surrounds it. */

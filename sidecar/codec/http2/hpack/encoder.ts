@@ -179,7 +179,8 @@ export class HpackEncoder {
   }
 
   #repeating(out: OutBuffer, field: Field): void {
-    const { name, value, line } = field;
+    const { name, value } = field;
+    const line = lineOf(field);
     const known = this.#byLine.get(line) ?? staticLines.get(line);
     if (known === undefined && field.slot < 0) {
       remember(this.#byLine, line, seenOnce);
@@ -322,6 +323,11 @@ function indexingOf(field: Field): Indexing {
     default:
   }
   return field.name.length + field.value.length > limits.indexedLineBytes ? 'plain' : 'repeats';
+}
+
+/** What a field is known by; to HTTP/1.1 the mesh's own have no line. */
+function lineOf({ name, value, line }: Field): string {
+  return line === '' ? `${name}: ${value}\r\n` : line;
 }
 
 /** The static table's index of a status, or 0. */
