@@ -148,6 +148,20 @@ describe('protocols through a pair of sidecars', () => {
     assert.equal(head['heddle-status'], undefined);
   });
 
+  it('resets a caller of HTTP/1.0 where the body is cut, for its end would look like the whole', async (t) => {
+    const server = createServer((_request, response) => {
+      response.write('half', () => response.destroy());
+    });
+    const pair = await pairTo(t, await listenForTest(t, server));
+    const socket = dial(t, pair.outboundPort);
+    const how = new Promise<string>((resolve) => {
+      socket.once('end', () => resolve('ended'));
+      socket.once('error', ({ message }) => resolve(message));
+    });
+    socket.resume().write('GET / HTTP/1.0\r\nHost: shop\r\n\r\n');
+    assert.match(await how, /ECONNRESET/);
+  });
+
   it('forwards the first byte of a stream before the next exists', async (t) => {
     const { port } = await startApp(t);
     const pair = await pairTo(t, port);

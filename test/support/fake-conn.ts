@@ -10,6 +10,8 @@ export class FakeConn implements Conn {
   unsentBytes = 0;
   readonly highMarkBytes = 128 * 1024;
   state: 'open' | 'finished' | 'closed' | 'destroyed' = 'open';
+  /** It was destroyed by a reset. */
+  wasReset = false;
   isPaused = false;
   error: MeshError | undefined;
   #written: Buffer[] = [];
@@ -49,6 +51,7 @@ export class FakeConn implements Conn {
   }
 
   reset(error?: MeshError): void {
+    if (this.state !== 'destroyed') this.wasReset = true;
     this.destroy(error);
   }
 

@@ -106,7 +106,14 @@ export class Http1ServerConnection
   }
 
   destroy(error: MeshError): void {
-    this.conn.destroy(error);
+    this.cut(error);
+  }
+
+  cut(error: MeshError): void {
+    const { mode } = this.writer;
+    // Where the connection's end is that of the body, it must not look like one.
+    if (mode === 'until_close' || mode === 'tunnel') this.conn.reset(error);
+    else this.conn.destroy(error);
   }
 
   onData(chunk: Buffer): void {
@@ -375,7 +382,7 @@ export class Http1ServerConnection
     this.#abortStream(refusal);
     if (responseBegan) {
       this.#state = 'closing';
-      this.conn.destroy(refusal);
+      this.cut(refusal);
       return;
     }
     if (refusal.status !== noAnswer)
@@ -428,7 +435,7 @@ export class Http1ServerConnection
     const unsent = this.conn.unsentBytes;
     if ((this.#state !== 'busy' && this.#state !== 'tunnel') || unsent === 0) return;
     if (unsent >= this.#unsentBefore) {
-      this.conn.destroy(new MeshError('idle_timeout', 'client does not read', { origin: 'downstream' }));
+      this.cut(new MeshError('idle_timeout', 'client does not read', { origin: 'downstream' }));
       return;
     }
     this.#unsentBefore = unsent;

@@ -20,6 +20,8 @@ export interface StreamOwner {
   onFull(): void;
   pauseBody(): void;
   resumeBody(): void;
+  /** Ends the connection, and the response visibly unfinished. */
+  cut(error: MeshError): void;
 }
 
 /** `none`: the request is read to its end. `held`: a tunnel was asked for, what follows waits for the answer. */
@@ -99,7 +101,7 @@ export class Http1ServerStream implements ServerStream, ResponseContext {
     this.responseState = 'dead';
     this.requestState = 'none';
     this.receiver = undefined;
-    this.#owner.conn.destroy(error);
+    this.#owner.cut(error);
   }
 
   pauseRequest(): void {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { MeshError } from '../../../../../kit/errors.ts';
 import { Field } from '../../../../../sidecar/codec/field.ts';
 import { FieldMemo } from '../../../../../sidecar/codec/field-memo.ts';
 import { http1 } from '../../../../../sidecar/codec/http1/http1.ts';
@@ -200,6 +201,22 @@ describe('HTTP/1.1 server: exchanges', () => {
     request().stream.sendData(Buffer.from('abc'));
     request().stream.sendEnd(undefined);
     assert.equal(conn.state, 'destroyed');
+  });
+
+  it('resets where the end of the connection would pass for that of a cut body', () => {
+    for (const [head, version, isReset] of [
+      [{ status: 200, fields: [], contentLength: -1 }, '1.0', true],
+      [{ status: 200, fields: [], contentLength: 9 }, '1.0', false],
+      [{ status: 200, fields: [], contentLength: -1 }, '1.1', false],
+      [{ status: 101, fields: [], contentLength: -1 }, '1.1', true],
+    ] as const) {
+      const { conn, receive, request } = serve();
+      receive(head.status === 101 ? upgrade : `GET / HTTP/${version}\r\nHost: a\r\n\r\n`);
+      request().stream.sendResponse({ ...head, fields: [] }, false);
+      request().stream.sendData(Buffer.from('abc'));
+      request().stream.reset(new MeshError('connection_closed', 'cut', { origin: 'upstream' }));
+      assert.deepEqual([conn.state, conn.wasReset], ['destroyed', isReset], `${head.status} to ${version}`);
+    }
   });
 
   it('closes after an early answer, for the rest of the body cannot be told from a request', () => {
