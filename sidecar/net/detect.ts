@@ -16,6 +16,10 @@ export const detectionLimits = {
 };
 /** A method longer than this is not taken for HTTP (RFC 9110 names none above 17). */
 const maxMethodBytes = 32;
+/** RFC 9110 §9.3 and RFC 5789. After one of these nothing else than HTTP is expected. */
+const httpMethods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'];
+/** A line longer than this, and not yet at its end, is HTTP's: others' commands are short, targets are not. */
+const maxCommandBytes = 1024;
 /** RFC 9113 §3.4. */
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 const tlsHandshake = 0x16;
@@ -41,16 +45,25 @@ export function detectProtocol(bytes: Uint8Array, onlyHttp = false): Detected | 
   return onlyHttp ? 'http1' : detectHttp1(bytes);
 }
 
-/** A token and a space; empty lines before a request line are HTTP too (RFC 9112 §2.2). */
+/** A method and a space; empty lines before a request line are HTTP too (RFC 9112 §2.2). */
 function detectHttp1(bytes: Uint8Array): Detected | undefined {
   if (bytes[0] === cr || bytes[0] === lf) return 'http1';
   const end = Math.min(bytes.length, maxMethodBytes + 1);
   for (let i = 0; i < end; i++) {
     const byte = bytes[i] as number;
-    if (byte === sp) return i === 0 ? 'unknown' : 'http1';
+    if (byte === sp) return i === 0 ? 'unknown' : detectByMethod(bytes, i);
     if (!isMethodByte(byte)) return 'unknown';
   }
   return bytes.length > maxMethodBytes ? 'unknown' : undefined;
+}
+
+/** Commands of memcached, SIP and others begin alike (`set key 0 0 3`), but name no version of HTTP. */
+function detectByMethod(bytes: Uint8Array, length: number): Detected | undefined {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (httpMethods.includes(text.toString('latin1', 0, length))) return 'http1';
+  const end = text.indexOf(lf);
+  if (end !== -1) return text.subarray(0, end).includes(' HTTP/') ? 'http1' : 'unknown';
+  return bytes.length > maxCommandBytes ? 'http1' : undefined;
 }
 
 /** Letters, digits, `-` and `_`: narrower than a token, but every method in use, and binary protocols fall out. */

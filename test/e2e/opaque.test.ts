@@ -437,7 +437,7 @@ describe('a port whose protocol is found out', () => {
   it('carries everything else as bytes, also where it is over before it is known', async (t) => {
     const app = await startTcpApp(t, countBytes);
     const pair = await startPair(t, app.port);
-    for (const bytes of ['\x00\x01binary', 'short', 'SSH-2.0-x\r\n', '']) {
+    for (const bytes of ['\x00\x01binary', 'short', 'SSH-2.0-x\r\n', 'set key 0 0 3\r\nabc\r\n', '']) {
       const socket = dial(t, pair.localPort(9000));
       socket.end(bytes);
       assert.equal(await textOf(socket), `got ${bytes.length}`);
