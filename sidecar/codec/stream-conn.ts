@@ -24,6 +24,8 @@ abstract class StreamConn implements Conn {
   #state: State = 'open';
   #isFull = false;
   #peerEnded = false;
+  /** Whether the handler knows that. */
+  #isEndTold = false;
   #error: MeshError | undefined;
   #leftBytes = lingerBytes;
 
@@ -53,7 +55,7 @@ abstract class StreamConn implements Conn {
     if (this.#state === 'closed') process.nextTick(reportClosed, handler, this.#error);
     else {
       // The peer's end may have come before anybody listened.
-      if (this.#peerEnded) process.nextTick(reportEnd, handler);
+      if (this.#peerEnded) process.nextTick(reportEnd, this);
       this.resume();
     }
   }
@@ -72,7 +74,7 @@ abstract class StreamConn implements Conn {
     if (this.#state !== 'open') return;
     this.#state = 'finishing';
     this.sendEnd();
-    if (this.#peerEnded) this.#close(undefined);
+    if (this.#isEndTold) this.#close(undefined);
   }
 
   close(): void {
@@ -106,11 +108,16 @@ abstract class StreamConn implements Conn {
   protected ended(): void {
     if (this.#peerEnded || this.#state === 'closed') return;
     this.#peerEnded = true;
-    if (this.#state === 'open') this.#handler?.onEnd();
-    else {
-      if (this.#state === 'finishing') this.#handler?.onEnd();
-      this.#close(undefined);
-    }
+    if (this.#handler !== undefined) this.tellEnd();
+  }
+
+  /** That the peer has ended. */
+  tellEnd(): void {
+    if (this.#isEndTold || this.#state === 'closed') return;
+    this.#isEndTold = true;
+    const hasFinished = this.#state !== 'open';
+    if (this.#state !== 'lingering') this.#handler?.onEnd();
+    if (hasFinished) this.#close(undefined);
   }
 
   protected drained(): void {
@@ -287,6 +294,6 @@ function reportClosed(handler: ConnHandler, error: MeshError | undefined): void 
   handler.onClosed(error);
 }
 
-function reportEnd(handler: ConnHandler): void {
-  handler.onEnd();
+function reportEnd(conn: StreamConn): void {
+  conn.tellEnd();
 }
