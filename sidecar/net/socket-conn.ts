@@ -10,28 +10,17 @@ import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
 import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
+import { connectionLimits } from './connection-limits.ts';
 import type { DescriptorBudget } from './descriptors.ts';
 import { type DirectWriter, writeDirectly } from './direct-write.ts';
+import { Linger } from './linger.ts';
 import { connectionError } from './node-errors.ts';
 import { buffersOf, joined, keepsMore, type Outgoing, type Piece, writeToStream } from './pieces.ts';
 import { leaveReads, pauseReading, readsBeforeTaken, takeReads } from './read-buffer.ts';
 import { noteReadBuffer } from './read-garbage.ts';
-import { type TimerOwner, type TimerWheel, WheelTimer } from './timer-wheel.ts';
+import type { TimerWheel } from './timer-wheel.ts';
 import { belowOf, finishUnlessCut, isCut } from './tls-cut.ts';
 
-export const connectionLimits = {
-  /** Unsent bytes from which `isFull` is true. */
-  highMarkBytes: 128 * 1024,
-  /** Unsent bytes at which a connection is given up: its writers do not heed `isFull`. */
-  maxUnsentBytes: 1024 * 1024,
-  /** How much we still read of a peer after we closed, and how long it has to read our last words and close. */
-  lingerBytes: 64 * 1024,
-  lingerMs: 1000,
-  /** How long a closing connection may stand still with unsent bytes. */
-  lingerStuckMs: 30_000,
-  /** Over TLS a reset can look like the peer's FIN, and then nothing will move: where that came, it is looked at so soon. */
-  lingerEndedMs: 3_000,
-};
 /** `highMarkBytes` while so many connections of the process are full: each is then one of many slow readers, and copies. */
 export const crowdedMarkBytes = 64 * 1024;
 export const crowdedConns = 64;
@@ -359,69 +348,6 @@ export class SocketConn implements Conn, Flushable, DirectWriter {
         ? thrown
         : new MeshError('internal', messageOf(thrown), { origin: 'local', cause: thrown });
     this.destroy(error);
-  }
-}
-
-/**
- * The time after `close`: the last bytes leave, then the peer gets a moment to read them and close. Where they do not
- * leave the peer is reset: what is left out must not look like the end.
- */
-class Linger implements TimerOwner {
-  readonly #conn: Conn;
-  readonly #socket: Socket;
-  readonly #timers: TimerWheel;
-  readonly #origin: Origin;
-  readonly #timer: WheelTimer = new WheelTimer(this);
-  #mayBeCut: boolean;
-  #leftBytes = connectionLimits.lingerBytes;
-  #unsentBytes: number;
-
-  constructor(conn: Conn, socket: Socket, timers: TimerWheel, origin: Origin, mayBeCut: boolean) {
-    this.#conn = conn;
-    this.#socket = socket;
-    this.#timers = timers;
-    this.#origin = origin;
-    this.#mayBeCut = mayBeCut;
-    this.#unsentBytes = conn.unsentBytes;
-    const { lingerMs, lingerEndedMs, lingerStuckMs } = connectionLimits;
-    if (this.#unsentBytes === 0) timers.arm(this.#timer, lingerMs);
-    else {
-      timers.arm(this.#timer, mayBeCut ? lingerEndedMs : lingerStuckMs);
-      socket.on('finish', () => timers.arm(this.#timer, lingerMs));
-    }
-  }
-
-  received(size: number): void {
-    this.#leftBytes -= size;
-    if (this.#leftBytes >= 0) return;
-    // RFC 9112 §9.6: a reset now could cost it our last words, so what else it sends waits in the kernel meanwhile.
-    if (this.#conn.unsentBytes === 0) this.#socket.pause();
-    else this.#giveUp('the peer goes on sending after the end');
-  }
-
-  onTimer(): void {
-    const unsent = this.#conn.unsentBytes;
-    const mayMoveYet = this.#mayBeCut && !isCut(this.#socket);
-    if (unsent === 0 || (unsent === this.#unsentBytes && !mayMoveYet)) {
-      this.#giveUp('the peer does not read');
-      return;
-    }
-    this.#unsentBytes = unsent;
-    this.#mayBeCut = false;
-    this.#timers.arm(this.#timer, connectionLimits.lingerStuckMs);
-  }
-
-  end(): void {
-    this.#timers.disarm(this.#timer);
-  }
-
-  #giveUp(why: string): void {
-    const unsent = this.#conn.unsentBytes;
-    if (unsent === 0) this.#socket.destroy();
-    else {
-      const message = `${unsent} bytes unsent: ${why}`;
-      this.#conn.reset(new MeshError('connection_closed', message, { origin: this.#origin }));
-    }
   }
 }
 
