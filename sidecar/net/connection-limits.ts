@@ -12,3 +12,7 @@ export const connectionLimits = {
   /** Over TLS a reset can look like the peer's FIN, and then nothing will move: where that came, it is looked at so soon. */
   lingerEndedMs: 3_000,
 };
+
+/** `highMarkBytes` while so many connections of the process are full: each is then one of many slow readers, and copies. */
+export const crowdedMarkBytes = 64 * 1024;
+export const crowdedConns = 64;

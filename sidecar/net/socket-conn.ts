@@ -10,7 +10,7 @@ import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import { MeshError, messageOf, type Origin } from '../../kit/errors.ts';
 import type { Conn, ConnHandler, Flushable, Flusher, Peer } from './conn.ts';
-import { connectionLimits } from './connection-limits.ts';
+import { connectionLimits, crowdedConns, crowdedMarkBytes } from './connection-limits.ts';
 import type { DescriptorBudget } from './descriptors.ts';
 import { type DirectWriter, writeDirectly } from './direct-write.ts';
 import { Linger } from './linger.ts';
@@ -21,9 +21,6 @@ import { noteReadBuffer } from './read-garbage.ts';
 import type { TimerWheel } from './timer-wheel.ts';
 import { belowOf, finishUnlessCut, isCut } from './tls-cut.ts';
 
-/** `highMarkBytes` while so many connections of the process are full: each is then one of many slow readers, and copies. */
-export const crowdedMarkBytes = 64 * 1024;
-export const crowdedConns = 64;
 /** Bytes up to here become text, which is cheaper than a buffer of their own. */
 const textBelowBytes = 2048;
 /** So much leaves at once, while it is in the processor's cache, and not at the end of the turn. */

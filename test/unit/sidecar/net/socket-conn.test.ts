@@ -2,8 +2,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { releaseMemory } from '../../../../sidecar/memory.ts';
-import { connectionLimits } from '../../../../sidecar/net/connection-limits.ts';
-import { crowdedConns, crowdedMarkBytes, peerOf } from '../../../../sidecar/net/socket-conn.ts';
+import {
+  connectionLimits,
+  crowdedConns,
+  crowdedMarkBytes,
+} from '../../../../sidecar/net/connection-limits.ts';
+import { peerOf } from '../../../../sidecar/net/socket-conn.ts';
 import { connPair, RecordingHandler, testServices } from '../../../support/conn-pair.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { guardLeaks } from '../../../support/leak-guard.ts';
