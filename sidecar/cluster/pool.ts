@@ -39,6 +39,8 @@ export class Pool {
   readonly #available: Entry[] = [];
   readonly #entries = new Set<Entry>();
   #waiting: ConnectionWaiter[] = [];
+  /** Connections that are dialled for one waiter alone. */
+  readonly #reserved = new Set<Entry>();
   #dialling = 0;
   /** Connected, and not yet able to take a request: an HTTP/2 peer speaks first. */
   #beginning = 0;
@@ -74,11 +76,11 @@ export class Pool {
   }
 
   /**
-   * Calls the waiter back with a connection that is new or has just ended another request: where one died, those that
-   * lie idle may have died with it, unheard of yet.
+   * Calls the waiter back with a connection that is dialled from now on, where there is room for one: where one died, the
+   * others may have died with it, unheard of yet.
    */
   acquireFresh(waiter: ConnectionWaiter): void {
-    if (this.#mayDial()) this.#wait(waiter);
+    if (this.#mayDial()) this.#dial({ waiter });
     else this.acquire(waiter);
   }
 
@@ -86,6 +88,7 @@ export class Pool {
   forget(waiter: ConnectionWaiter): void {
     const at = this.#waiting.indexOf(waiter);
     if (at >= 0) this.#waiting.splice(at, 1);
+    else for (const entry of this.#reserved) if (entry.waiter === waiter) this.#release(entry);
   }
 
   /**
@@ -93,7 +96,7 @@ export class Pool {
    * the peer has looked at our certificate.
    */
   replace(): void {
-    this.#dial([...this.#entries]);
+    this.#dial({ replaced: [...this.#entries] });
   }
 
   /** Closes connections that nobody uses. */
@@ -125,6 +128,7 @@ export class Pool {
       entry.wasAvailable = true;
       this.#beginning--;
       if (entry.replaced !== undefined) this.#drainReplaced(entry.replaced);
+      this.#release(entry)?.onConnection(connection);
     }
     while (this.#waiting.length > 0 && connection.available > 0) {
       (this.#waiting.shift() as ConnectionWaiter).onConnection(connection);
@@ -173,10 +177,11 @@ export class Pool {
   #dialForWaiting(): void {
     const { requestsPerConnection } = this.#options;
     while (
-      this.#waiting.length > (this.#dialling + this.#beginning) * requestsPerConnection &&
+      this.#waiting.length >
+        (this.#dialling + this.#beginning - this.#reserved.size) * requestsPerConnection &&
       this.#mayDial()
     ) {
-      this.#dial();
+      this.#dial({});
     }
   }
 
@@ -186,9 +191,10 @@ export class Pool {
     return !this.#isClosed && connections < maxConnections && (connections === 0 || mayDial?.() !== false);
   }
 
-  #dial(replaced?: readonly Entry[]): void {
+  #dial(purpose: Purpose): void {
     this.#dialling++;
-    const entry = new Entry(this, replaced);
+    const entry = new Entry(this, purpose);
+    if (purpose.waiter !== undefined) this.#reserved.add(entry);
     this.#options.connect(entry, (error, connection) => {
       this.#dialling--;
       if (connection !== undefined) {
@@ -203,11 +209,13 @@ export class Pool {
     });
   }
 
-  /** A failed dial fails as many in line as it was meant for, a replacement none; those left get a dial of their own. */
+  /** A failed dial fails as many as it was meant for, a replacement none; those left get a dial of their own. */
   #failAfterDial(entry: Entry, error: MeshError): void {
     const { requestsPerConnection } = this.#options;
-    const failed = entry.replaced === undefined ? this.#waiting.splice(0, requestsPerConnection) : [];
+    const isForLine = entry.replaced === undefined && !entry.wasReserved;
+    const failed = isForLine ? this.#waiting.splice(0, requestsPerConnection) : [];
     for (const waiter of failed) waiter.onConnectFailed(error);
+    this.#release(entry)?.onConnectFailed(error);
     this.#dialForWaiting();
   }
 
@@ -219,6 +227,15 @@ export class Pool {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const waiter of waiting) waiter.onConnectFailed(error);
+    for (const entry of [...this.#reserved]) this.#release(entry)?.onConnectFailed(error);
+  }
+
+  /** From now on the connection is anybody's; whose it was. */
+  #release(entry: Entry): ConnectionWaiter | undefined {
+    const { waiter } = entry;
+    entry.waiter = undefined;
+    this.#reserved.delete(entry);
+    return waiter;
   }
 
   #unlist(entry: Entry): void {
@@ -229,18 +246,29 @@ export class Pool {
   }
 }
 
+/** What a connection is dialled for, unless it is for those in line. */
+interface Purpose {
+  /** Those in whose place it comes. */
+  readonly replaced?: readonly Entry[];
+  readonly waiter?: ConnectionWaiter;
+}
+
 /** One connection of the pool, which it also listens for. */
 class Entry implements ClientConnectionOwner {
   readonly #pool: Pool;
-  /** Those in whose place it comes, if it does. */
   readonly replaced: readonly Entry[] | undefined;
+  /** Whom it is reserved for, until that one has it or wants it no more. */
+  waiter: ConnectionWaiter | undefined;
+  readonly wasReserved: boolean;
   connection: ClientConnection | undefined;
   isListed = false;
   wasAvailable = false;
 
-  constructor(pool: Pool, replaced: readonly Entry[] | undefined) {
+  constructor(pool: Pool, { replaced, waiter }: Purpose) {
     this.#pool = pool;
     this.replaced = replaced;
+    this.waiter = waiter;
+    this.wasReserved = waiter !== undefined;
   }
 
   onAvailable(): void {

@@ -74,17 +74,42 @@ describe('Pool', () => {
     assert.equal(dials.length, 0);
   });
 
-  it('gives a fresh connection, or one that just ended a request, to who does not trust an idle one', () => {
-    const { dials, acquire, connect, finish } = createPool({ maxConnections: 2 });
+  it('dials for who does not trust the connections there are, and for nobody else', () => {
+    const { dials, acquire, connect, finish } = createPool({ maxConnections: 3 });
     acquire();
-    const idle = connect();
-    finish(idle);
+    const old = connect();
+    acquire();
+    const busy = connect();
+    finish(old);
     const fresh = acquire('acquireFresh');
-    assert.deepEqual([fresh.connection, dials.length], [undefined, 1]);
-    const { connection } = connect();
-    assert.equal(fresh.connection, connection);
-    // None may be dialled: an idle one is better than none.
-    assert.equal(acquire('acquireFresh').connection, idle.connection);
+    finish(busy);
+    assert.equal(fresh.connection, undefined);
+    const dialled = connect();
+    assert.equal(fresh.connection, dialled.connection);
+    assert.equal(dials.length, 0);
+    // There is no room for another.
+    assert.equal(acquire('acquireFresh').connection, busy.connection);
+  });
+
+  it('dials for the line besides what it dials for one alone, and fails each for its own dial', () => {
+    const { dials, acquire } = createPool();
+    const fresh = acquire('acquireFresh');
+    const inLine = acquire();
+    assert.equal(dials.length, 2);
+    dials[0]?.done(refused, undefined);
+    assert.deepEqual([fresh.error, inLine.error], [refused, undefined]);
+    dials[1]?.done(refused, undefined);
+    assert.equal(inLine.error, refused);
+  });
+
+  it('gives to the line what was dialled for one that wants it no more', () => {
+    const { pool, dials, acquire, connect } = createPool({ maxConnections: 1 });
+    const fresh = acquire('acquireFresh');
+    const inLine = acquire();
+    pool.forget(fresh);
+    assert.equal(dials.length, 1);
+    assert.equal(connect().connection, inLine.connection);
+    assert.equal(fresh.connection, undefined);
   });
 
   it('keeps a connection for others that its waiter needs no more, in line or not', () => {
@@ -285,9 +310,8 @@ describe('Pool', () => {
 
   it('fails who waits when it is drained', () => {
     const { pool, acquire } = createPool();
-    const waiter = acquire();
+    const waiters = [acquire(), acquire('acquireFresh')];
     pool.drain();
-    assert.equal(waiter.error?.code, 'unavailable');
-    assert.equal(waiter.error?.retry, 'always');
+    for (const { error } of waiters) assert.deepEqual([error?.code, error?.retry], ['unavailable', 'always']);
   });
 });
