@@ -19,7 +19,7 @@ const maxTunnels = 16_384;
 export class PassThrough {
   readonly #proxy: ProxyState;
   readonly #reach: ReachServices;
-  readonly #tunnels = new Set<Tunnel>();
+  #active = 0;
   readonly #series: Readonly<Record<'inbound' | 'outbound', SeriesSet>>;
 
   constructor(proxy: ProxyState, reach: ReachServices) {
@@ -34,12 +34,12 @@ export class PassThrough {
   }
 
   get active(): number {
-    return this.#tunnels.size;
+    return this.#active;
   }
 
   /** Joins the connection with one to `to`. */
   carry(downstream: Conn, to: DialTarget, direction: 'inbound' | 'outbound'): void {
-    if (this.#tunnels.size >= maxTunnels) {
+    if (this.#active >= maxTunnels) {
       const message = `${maxTunnels} connections are passed through already`;
       this.#proxy.log.warn('connection refused', { reason: message });
       downstream.destroy(new MeshError('limit_exceeded', message, { origin: 'local' }));
@@ -55,10 +55,10 @@ export class PassThrough {
       isMtls: false,
       series: this.#series[direction],
       idleMs,
-      onEnd: () => this.#tunnels.delete(tunnel),
+      onEnd: () => this.#active--,
     });
     tunnel.attempt(to.address.includes(':') ? `[${to.address}]:${to.port}` : `${to.address}:${to.port}`);
-    this.#tunnels.add(tunnel);
+    this.#active++;
     const { net, clock, ownSources } = this.#reach;
     dial(to, net, { clock, timeoutMs: connectMs, onSocket: (socket) => ownSources?.add(socket) }).then(
       (upstream) => tunnel.join(upstream),

@@ -4,8 +4,8 @@ import type { Conn } from '../../net/conn.ts';
 import type { Field } from '../field.ts';
 
 /**
- * `none`: what is given is not sent, for the answer is to HEAD or may have no body. `length`: exactly so many bytes. `chunked`: our own chunks.
- * `until_close`: the connection's end is the body's. `tunnel`: bytes after 101.
+ * `none`: what is given is not sent, for the answer is to HEAD or may have no body. `length`: exactly so many bytes.
+ * `chunked`: our own chunks. `until_close`: the connection's end is the body's. `tunnel`: bytes after 101.
  */
 export type BodyMode = 'none' | 'length' | 'chunked' | 'until_close' | 'tunnel';
 
